@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * clock.h
+ *	  The one place that reads the wall clock for ages and deadlines.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_CLOCK_H
+#define CK_CLOCK_H
+
+#include "datatype/timestamp.h"
+
+extern TimestampTz ck_clock_now(void);
+
+#endif							/* CK_CLOCK_H */

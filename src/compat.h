@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between PostgreSQL 15, 16, 17 and 18, and nothing else.
+ *
+ * Included after postgres.h by the files that need it.  A version test
+ * anywhere else in the tree is a mistake, unless what differs is the very
+ * algorithm of one function.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_COMPAT_H
+#define CK_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "cachekit needs PostgreSQL 15 or later"
+#endif
+
+#include "access/transam.h"
+
+/* 17 renamed the shared variable cache of transaction ids. */
+#if PG_VERSION_NUM >= 170000
+#define CkXidVars TransamVariables
+#else
+#define CkXidVars ShmemVariableCache
+#endif
+
+#endif							/* CK_COMPAT_H */
