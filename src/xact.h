@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * xact.h
+ *	  What this transaction has written, and what happens at its end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_XACT_H
+#define CK_XACT_H
+
+/*
+ * Work of other modules at the end of (sub)transactions; installed once by
+ * init.c.  commit and abort must not raise errors.  commit runs after this
+ * transaction's writes are recorded in the cells; pre_prepare may raise.
+ * nest is the level of the subtransaction that ends (2 is the first).
+ */
+typedef struct CkXactHooks
+{
+	void		(*commit) (void);
+	void		(*abort) (void);
+	void		(*pre_prepare) (void);
+	void		(*sub_commit) (int nest);
+	void		(*sub_abort) (int nest);
+} CkXactHooks;
+
+extern void ck_xact_init(void);
+extern void ck_xact_add_hooks(const CkXactHooks *hooks);
+
+extern void ck_xact_mark(uint32 cell);
+extern bool ck_xact_is_dirty(uint32 cell);
+
+#endif							/* CK_XACT_H */
