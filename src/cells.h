@@ -10,13 +10,14 @@
 #ifndef CK_CELLS_H
 #define CK_CELLS_H
 
+#include "port/atomics.h"
 #include "storage/lwlock.h"
 
 /* A 64-bit top-level transaction id (FullTransactionId's value). */
 typedef uint64 CkXid;
 
 #ifndef CK_CELL_FLIGHTS
-#define CK_CELL_FLIGHTS 6		/* writers between PRE_COMMIT and record */
+#define CK_CELL_FLIGHTS 8		/* writers between PRE_COMMIT and record */
 #endif
 #ifndef CK_CELL_RING
 #define CK_CELL_RING	8		/* recorded commits remembered by name */
@@ -64,12 +65,15 @@ typedef enum CkDepKind
  * may have written before anybody watched.  Immutable once `state` says so.
  */
 #define CK_MAX_SUSPECTS 128
+#define CK_UNBORN		0
+#define CK_BEING_BORN	1
+#define CK_BORN			2
+
 typedef struct CkBirth
 {
-	pg_atomic_uint32 state;		/* 0 unborn, 1 being made, 2 known */
-	pg_atomic_uint64 lost_xid;	/* hard horizon for every cell: a writer that
-								 * could not register */
-	CkXid		xmax;			/* first xid not yet assigned or completed */
+	pg_atomic_uint32 state;		/* CK_UNBORN, CK_BEING_BORN, CK_BORN */
+	bool		xmin_only;		/* too many suspects: wait until all are gone */
+	CkXid		xmax;			/* xmax of the snapshot taken at that instant */
 	uint32		nsuspects;
 	CkXid		suspects[CK_MAX_SUSPECTS];	/* sorted */
 } CkBirth;

@@ -25,4 +25,12 @@
 #define CkXidVars ShmemVariableCache
 #endif
 
+/* 18 lets the caller log the failure. */
+#if PG_VERSION_NUM >= 180000
+#define CkConditionalXactLockTableWait(xid) \
+	ConditionalXactLockTableWait(xid, false)
+#else
+#define CkConditionalXactLockTableWait(xid) ConditionalXactLockTableWait(xid)
+#endif
+
 #endif							/* CK_COMPAT_H */

@@ -45,6 +45,10 @@ extern bool ck_segment_attached(void);
 extern bool ck_segment_exists(void);
 extern Size ck_segment_budget(void);
 extern int	ck_segment_tranche(CkTranche which);
-extern uint32 ck_segment_next_seq(void);
+
+extern void ck_segment_lost_writer(uint64 xid);
+extern uint64 ck_segment_lost_xid(uint32 *count);
+extern uint64 ck_segment_flushes(void);
+extern void ck_segment_note_flush(void);
 
 #endif							/* CK_SEGMENT_H */

@@ -1,0 +1,257 @@
+/*-------------------------------------------------------------------------
+ *
+ * cells.c
+ *	  The fixed array of dependency cells: who committed writes to what.
+ *
+ * A dependency (a relation, the schema of a database, a tag) hashes to one
+ * cell.  There is no registry that could fill up: two dependencies that share
+ * a cell only see each other's commits, which costs a needless miss and never
+ * a wrong row.  The array has three regions, so that strangers of very
+ * different temper do not meet: schemas (rarely written, read by everybody),
+ * relations, tags.
+ *
+ * What a cell remembers, and why that suffices to tell which of its commits a
+ * snapshot sees, is argued in doc/validity.md; the test itself is in
+ * validity.c and works on a copy of the cell.
+ *
+ * Locking
+ *
+ * Each cell belongs to a partition with an LWLock.  All changes of a cell are
+ * made with that lock held exclusively, and between two increments of the
+ * cell's seq.  Readers copy the cell without the lock and take the copy for
+ * good when seq was even and unchanged; after some failures they copy under
+ * the lock, shared.  A copy is a few cache lines.  No function here holds two
+ * partition locks, allocates, looks into the commit log or raises an error.
+ *
+ * CkBirth is written once by the backend that moves `state` from CK_UNBORN to
+ * CK_BEING_BORN, and read only when state is CK_BORN.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "common/hashfn.h"
+
+#include "cells.h"
+#include "compat.h"
+#include "segment.h"
+
+#define CELL_PARTITIONS		64
+#define SCHEMA_CELLS		64
+#define COPY_ATTEMPTS		8
+
+/* A cell on cache lines of its own. */
+typedef union CkSharedCell
+{
+	CkCell		cell;
+	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(CkCell))];
+} CkSharedCell;
+
+typedef struct CkSharedCells
+{
+	CkBirth		birth;
+	uint32		ncells;			/* all regions */
+	uint32		first_tag;		/* relations: SCHEMA_CELLS .. first_tag - 1 */
+	LWLockPadded locks[CELL_PARTITIONS];
+	CkSharedCell cells[FLEXIBLE_ARRAY_MEMBER];
+} CkSharedCells;
+
+static CkSharedCells *shared = NULL;
+
+/* One 32nd of the budget, and at least 512 cells. */
+Size
+ck_cells_size(Size budget)
+{
+	Size		cells = Max(budget / 32 / sizeof(CkSharedCell), 512);
+
+	return offsetof(CkSharedCells, cells) + cells * sizeof(CkSharedCell);
+}
+
+void
+ck_cells_init(void *ptr, Size size, Size budget)
+{
+	CkSharedCells *s = ptr;
+
+	s->ncells = (size - offsetof(CkSharedCells, cells)) / sizeof(CkSharedCell);
+	s->first_tag = s->ncells - s->ncells / 4;
+	pg_atomic_init_u32(&s->birth.state, CK_UNBORN);
+	for (int i = 0; i < CELL_PARTITIONS; i++)
+		LWLockInitialize(&s->locks[i].lock, ck_segment_tranche(CK_TRANCHE_CELL));
+	for (uint32 i = 0; i < s->ncells; i++)
+		pg_atomic_init_u32(&s->cells[i].cell.seq, 0);
+}
+
+void
+ck_cells_attach(void *ptr, Size size)
+{
+	shared = ptr;
+}
+
+uint32
+ck_cells_count(void)
+{
+	return shared->ncells;
+}
+
+CkBirth *
+ck_cells_birth(void)
+{
+	return &shared->birth;
+}
+
+/* The cell of a dependency of database `dbid`. */
+uint32
+ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
+{
+	uint64		h;
+
+	h = hash_combine64(murmurhash64(object),
+					   murmurhash64(((uint64) kind << 32) | dbid));
+	if (kind == CK_DEP_SCHEMA)
+		return h % SCHEMA_CELLS;
+	if (kind == CK_DEP_TAG)
+		return shared->first_tag + h % (shared->ncells - shared->first_tag);
+	return SCHEMA_CELLS + h % (shared->first_tag - SCHEMA_CELLS);
+}
+
+uint32
+ck_cell_of_tag(Oid dbid, const char *tag, int len)
+{
+	return ck_cell_of(CK_DEP_TAG, dbid,
+					  hash_bytes_extended((const unsigned char *) tag, len, 0));
+}
+
+static inline LWLock *
+partition_lock(uint32 cell)
+{
+	return &shared->locks[cell % CELL_PARTITIONS].lock;
+}
+
+/* Begin and end of a change; the partition lock is held exclusively. */
+static CkCell *
+begin_change(uint32 cell)
+{
+	CkCell	   *c = &shared->cells[cell].cell;
+
+	Assert(!LWLockHeldByMe(partition_lock(cell)));
+	LWLockAcquire(partition_lock(cell), LW_EXCLUSIVE);
+	pg_atomic_write_u32(&c->seq, pg_atomic_read_u32(&c->seq) + 1);
+	pg_write_barrier();
+	return c;
+}
+
+static void
+end_change(uint32 cell, CkCell *c)
+{
+	pg_write_barrier();
+	pg_atomic_write_u32(&c->seq, pg_atomic_read_u32(&c->seq) + 1);
+	LWLockRelease(partition_lock(cell));
+}
+
+/* Copy a cell as it was at one instant.  Takes no lock as a rule. */
+void
+ck_cells_copy(uint32 cell, CkCell *out)
+{
+	CkCell	   *c = &shared->cells[cell].cell;
+
+	Assert(cell < shared->ncells);
+	for (int i = 0; i < COPY_ATTEMPTS; i++)
+	{
+		uint32		seq = pg_atomic_read_u32(&c->seq);
+
+		pg_read_barrier();
+		if (seq & 1)
+			continue;
+		memcpy(out, c, sizeof(CkCell));
+		pg_read_barrier();
+		if (pg_atomic_read_u32(&c->seq) == seq)
+			return;
+	}
+	LWLockAcquire(partition_lock(cell), LW_SHARED);
+	memcpy(out, c, sizeof(CkCell));
+	LWLockRelease(partition_lock(cell));
+}
+
+static int
+find_flight(const CkCell *c, CkXid xid)
+{
+	for (int i = 0; i < c->nflights; i++)
+		if (c->flights[i] == xid)
+			return i;
+	return -1;
+}
+
+/* Append a commit to the ring; the oldest one falls into the horizons. */
+static void
+push_commit(CkCell *c, CkXid xid)
+{
+	CkRingEntry *e = &c->ring[c->ringpos];
+
+	if (c->nring == CK_CELL_RING)
+	{
+		c->forgot = true;
+		c->hz_xid = Max(c->hz_xid, e->xid);
+		c->hz_latest = Max(c->hz_latest, e->latest);
+	}
+	else
+		c->nring++;
+	e->xid = xid;
+	e->latest = U64FromFullTransactionId(CkXidVars->latestCompletedXid);
+	c->ringpos = (c->ringpos + 1) % CK_CELL_RING;
+	c->version++;
+}
+
+/*
+ * A writer is about to commit (or to prepare): from now on every reader
+ * finds it here until it is resolved.  Called before the transaction leaves
+ * the proc array.  When the cell has no room, the writer becomes a hard
+ * horizon, and its commit is counted at once.
+ */
+void
+ck_cells_register(uint32 cell, CkXid xid)
+{
+	CkCell	   *c = begin_change(cell);
+
+	if (find_flight(c, xid) < 0)
+	{
+		c->maxxid = Max(c->maxxid, xid);
+		if (c->nflights < CK_CELL_FLIGHTS)
+			c->flights[c->nflights++] = xid;
+		else
+		{
+			c->hard_xid = Max(c->hard_xid, xid);
+			c->version++;
+		}
+	}
+	end_change(cell, c);
+}
+
+/*
+ * The fate of a registered writer is known: count its commit, or forget it.
+ * Does nothing when somebody else has done so before.
+ */
+void
+ck_cells_resolve(uint32 cell, CkXid xid, bool committed)
+{
+	CkCell	   *c = begin_change(cell);
+	int			i = find_flight(c, xid);
+
+	if (i >= 0)
+	{
+		c->flights[i] = c->flights[--c->nflights];
+		if (committed)
+			push_commit(c, xid);
+	}
+	end_change(cell, c);
+}
+
+/* A change that every snapshot sees at once, whatever its age. */
+void
+ck_cells_bump(uint32 cell)
+{
+	CkCell	   *c = begin_change(cell);
+
+	push_commit(c, 0);
+	end_change(cell, c);
+}

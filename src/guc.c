@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  Definition of every setting.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "clock.h"
+#include "debug_point.h"
+#include "guc.h"
+
+bool		ck_guc_enabled = true;
+bool		ck_guc_kv_transactional = true;
+bool		ck_guc_verify = false;
+int			ck_guc_default_ttl = 0;
+int			ck_guc_lease_timeout = 10000;
+int			ck_guc_max_entry_size = 4096;
+int			ck_guc_memory = 65536;
+
+#ifdef CACHEKIT_DEBUG
+static const struct config_enum_entry fault_options[] = {
+	{"none", CK_FAULT_NONE, false},
+	{"bump_in_trigger", CK_FAULT_BUMP_IN_TRIGGER, false},
+	{"bump_at_commit", CK_FAULT_BUMP_AT_COMMIT, false},
+	{"bump_both", CK_FAULT_BUMP_BOTH, false},
+	{"no_ring", CK_FAULT_NO_RING, false},
+	{NULL, 0, false}
+};
+
+static void
+define_debug_settings(void)
+{
+	DefineCustomIntVariable("cachekit.debug_clock_shift",
+							"Moves cachekit's clock, for tests.",
+							NULL, &ck_clock_shift_ms,
+							0, INT_MIN, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.debug_delay",
+							"Longest random delay at every debug point, in microseconds.",
+							NULL, &ck_debug_delay,
+							0, 0, 1000000,
+							PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("cachekit.debug_fault",
+							 "Breaks the algorithm on purpose, for tests.",
+							 NULL, &ck_debug_fault,
+							 CK_FAULT_NONE, fault_options,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("cachekit.debug_point",
+							   "Debug point to wait at, as name:advisory_lock.",
+							   NULL, &ck_debug_point,
+							   "",
+							   PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							   NULL, NULL, NULL);
+}
+#endif
+
+/*
+ * Define all settings.  cachekit.memory can only be a start-time setting when
+ * the library is preloaded; loaded later it is read once, by whoever makes
+ * the segment.
+ */
+void
+ck_guc_define(void)
+{
+	GucContext	memory_context;
+
+	memory_context = process_shared_preload_libraries_in_progress ?
+		PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomIntVariable("cachekit.default_ttl",
+							"Time to live of key/value entries stored without one; 0 means none.",
+							NULL, &ck_guc_default_ttl,
+							0, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.enabled",
+							 "Answers reads from the cache and stores results in it.",
+							 "Writers go on to invalidate what they must, whatever this says.",
+							 &ck_guc_enabled,
+							 true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.kv_transactional",
+							 "Key/value writes take effect at commit and vanish on rollback.",
+							 NULL, &ck_guc_kv_transactional,
+							 true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.lease_timeout",
+							"How long a reader waits for another that computes the same result.",
+							"After that it computes alone; 0 never waits.",
+							&ck_guc_lease_timeout,
+							10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.max_entry_size",
+							"Largest result or value that is stored.",
+							NULL, &ck_guc_max_entry_size,
+							4096, 1, 1024 * 1024,
+							PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.memory",
+							"Shared memory of the cache, all included.",
+							NULL, &ck_guc_memory,
+							65536, 1024, 16 * 1024 * 1024,
+							memory_context, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.verify",
+							 "Runs the query on every hit, too, and raises an error when the rows differ.",
+							 "For tests: it makes hits slower than misses.",
+							 &ck_guc_verify,
+							 false,
+							 PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+#ifdef CACHEKIT_DEBUG
+	define_debug_settings();
+#endif
+
+	MarkGUCPrefixReserved("cachekit");
+}

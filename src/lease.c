@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * lease.c
+ *	  Single flight: one session computes, the others wait.
+ *
+ * A lease is a heavyweight lock with an advisory tag of our own class.  The
+ * lock manager gives what a condition variable would have to be taught:
+ * release at abort and backend death, deadlock detection, pg_locks, and
+ * isolationtester sees the wait.  The leader holds it exclusively while it
+ * computes; waiters ask for it in share mode, so that all wake at once when
+ * the leader has published, and give it back immediately.
+ *
+ * No new deadlock can exist because of a lease.  A waiter waits for the
+ * leader, and the leader (which holds nothing else on this account) for
+ * relation locks that the waiter's own query would need as well; whoever
+ * blocks the leader would block the waiter.  The exception is a waiter that
+ * itself holds what the leader needs: a transaction that has written, or
+ * holds an access exclusive lock.  The caller finds that out and passes
+ * may_wait = false.  A session that holds a lease never waits for another
+ * (cached queries may nest).
+ *
+ * The wait is bounded by cachekit.lease_timeout, by means of lock_timeout
+ * inside of a subtransaction, whose error is caught: a reader that would not
+ * have waited without the cache must not fail for waiting.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "guc.h"
+#include "lease.h"
+
+/* The fourth field of an advisory lock tag; PostgreSQL itself uses 1 and 2. */
+#define LEASE_CLASS		107
+
+static int	leases_held = 0;
+
+static LOCKTAG
+lease_tag(uint64 hash)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
+						 (uint32) hash, LEASE_CLASS);
+	return tag;
+}
+
+/* lock_timeout for the wait: ours, or the session's if that is shorter. */
+static void
+set_wait_limit(void)
+{
+	char		buf[32];
+	int			limit = ck_guc_lease_timeout;
+
+	if (LockTimeout > 0)
+		limit = Min(limit, LockTimeout);
+	snprintf(buf, sizeof(buf), "%dms", limit);
+	(void) set_config_option("lock_timeout", buf, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* Errors that only mean that the wait was in vain. */
+static bool
+wait_failed_softly(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+/* Wait until the leader lets go.  false: it took too long. */
+static bool
+wait_for_leader(const LOCKTAG *tag)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool result = true;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		set_wait_limit();
+		(void) LockAcquire(tag, ShareLock, false, false);
+		(void) LockRelease(tag, ShareLock, false);
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!wait_failed_softly(error->sqlerrcode))
+			ReThrowError(error);
+		FreeErrorData(error);
+		result = false;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Become the one that computes the entry of this hash, or wait for it.
+ * CK_LEASE_OWNED: release with ck_lease_release() after publishing; an error
+ * releases it, too.  Two keys of one hash share a lease, harmlessly.
+ */
+CkLease
+ck_lease_acquire(uint64 hash, bool may_wait)
+{
+	LOCKTAG		tag = lease_tag(hash);
+
+	if (leases_held > 0 || IsInParallelMode())
+		return CK_LEASE_NONE;
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+	{
+		leases_held++;
+		return CK_LEASE_OWNED;
+	}
+	if (!may_wait || ck_guc_lease_timeout == 0)
+		return CK_LEASE_NONE;
+	return wait_for_leader(&tag) ? CK_LEASE_WAITED : CK_LEASE_NONE;
+}
+
+void
+ck_lease_release(uint64 hash)
+{
+	LOCKTAG		tag = lease_tag(hash);
+
+	leases_held--;
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+/* The lock manager has released, or is about to release, what was held. */
+void
+ck_lease_at_xact_end(void)
+{
+	leases_held = 0;
+}

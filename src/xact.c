@@ -1,0 +1,315 @@
+/*-------------------------------------------------------------------------
+ *
+ * xact.c
+ *	  What this transaction has written, and what happens at its end.
+ *
+ * A write marks its cells in a backend-local set, before the first row
+ * changes; nothing shared is touched, and from then on this transaction
+ * bypasses the cache for what depends on these cells.  The set follows
+ * savepoints.  At PRE_COMMIT (and PRE_PREPARE) the transaction registers in
+ * the cells, which is before anybody can see it; after the commit it records
+ * itself, unless a reader has done so already.
+ *
+ * COMMIT PREPARED runs in some other backend, and no callback tells of it:
+ * a prepared transaction stays registered until a reader whose snapshot sees
+ * it as finished looks up its fate.  The same covers the moment between a
+ * commit's visibility and our callback.
+ *
+ * This is the only file with transaction callbacks.  Other modules take part
+ * through CkXactHooks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "cells.h"
+#include "debug_point.h"
+#include "lease.h"
+#include "segment.h"
+#include "table.h"
+#include "xact.h"
+
+#define MAX_HOOKS	4
+
+/* A cell that this transaction has written to. */
+typedef struct CkLocalMark
+{
+	uint32		cell;
+	int			nest;			/* subtransaction level it belongs to */
+	bool		registered;		/* in the cell's flights */
+} CkLocalMark;
+
+static CkLocalMark *marks = NULL;
+static int	nmarks = 0;
+static int	max_marks = 0;
+static uint64 *dirty_bits = NULL;	/* one bit a cell, as in marks[] */
+static bool lost = false;		/* wrote, but could not reach the memory */
+static CkXid registering = 0;	/* our xid once PRE_COMMIT has passed */
+
+static const CkXactHooks *hooks[MAX_HOOKS];
+static int	nhooks = 0;
+
+void
+ck_xact_add_hooks(const CkXactHooks *h)
+{
+	Assert(nhooks < MAX_HOOKS);
+	hooks[nhooks++] = h;
+}
+
+static void
+set_bit(uint32 cell, bool on)
+{
+	if (on)
+		dirty_bits[cell / 64] |= UINT64CONST(1) << (cell % 64);
+	else
+		dirty_bits[cell / 64] &= ~(UINT64CONST(1) << (cell % 64));
+}
+
+/*
+ * Has this transaction written, as it stands, to what the cell stands for?
+ */
+bool
+ck_xact_is_dirty(uint32 cell)
+{
+	if (lost)
+		return true;
+	return nmarks > 0 &&
+		(dirty_bits[cell / 64] & (UINT64CONST(1) << (cell % 64))) != 0;
+}
+
+static CkLocalMark *
+add_mark(void)
+{
+	if (dirty_bits == NULL)
+		dirty_bits = MemoryContextAllocZero(TopMemoryContext,
+											(ck_cells_count() / 64 + 1) * sizeof(uint64));
+	if (marks == NULL)
+	{
+		max_marks = 32;
+		marks = MemoryContextAlloc(TopMemoryContext, max_marks * sizeof(CkLocalMark));
+	}
+	else if (nmarks == max_marks)
+	{
+		marks = repalloc_huge(marks, 2 * (Size) max_marks * sizeof(CkLocalMark));
+		max_marks *= 2;
+	}
+	return &marks[nmarks];
+}
+
+static void
+register_mark(CkLocalMark *mark)
+{
+	if (mark->registered)
+		return;
+	mark->registered = true;
+	if (CK_FAULTY(CK_FAULT_BUMP_BOTH))
+		ck_cells_bump(mark->cell);
+	if (!CK_ANY_NAIVE_FAULT())
+		ck_cells_register(mark->cell, registering);
+}
+
+/*
+ * This transaction is about to write to what the cell stands for.  The
+ * segment must be attached.  The set of marks is bounded by the number of
+ * cells.  A mark that arrives after PRE_COMMIT (from another extension's
+ * callback) is registered at once.
+ */
+void
+ck_xact_mark(uint32 cell)
+{
+	CkLocalMark *mark;
+
+	if (ck_xact_is_dirty(cell) && !lost)
+		return;
+	mark = add_mark();
+	mark->cell = cell;
+	mark->nest = GetCurrentTransactionNestLevel();
+	mark->registered = false;
+	set_bit(cell, true);
+	nmarks++;
+	if (CK_FAULTY(CK_FAULT_BUMP_IN_TRIGGER))
+		ck_cells_bump(cell);
+	if (registering != 0)
+		register_mark(mark);
+}
+
+/*
+ * This transaction is about to write, but the shared memory can not be
+ * reached: it reads past the cache from now on, and if anybody else has the
+ * memory, nothing stored before this transaction ends will be used after.
+ */
+void
+ck_xact_mark_lost(void)
+{
+	lost = true;
+}
+
+static void
+forget_all(void)
+{
+	for (int i = 0; i < nmarks; i++)
+		set_bit(marks[i].cell, false);
+	nmarks = 0;
+	lost = false;
+	registering = 0;
+}
+
+/* Before anybody can see us; an error here aborts the transaction. */
+static void
+register_all(void)
+{
+	FullTransactionId xid = GetTopFullTransactionIdIfAny();
+
+	if ((nmarks == 0 && !lost) || !FullTransactionIdIsValid(xid))
+		return;
+	registering = U64FromFullTransactionId(xid);
+	if (lost)
+		ck_segment_lost_writer(registering);
+	for (int i = 0; i < nmarks; i++)
+		register_mark(&marks[i]);
+	CK_DEBUG_POINT("registered");
+}
+
+/* We have committed, and others see it already: must not fail. */
+static void
+record_all(void)
+{
+	if (registering != 0 && nmarks > 0)
+		CK_DEBUG_POINT("committed");
+	for (int i = 0; i < nmarks; i++)
+	{
+		if (!marks[i].registered)
+			continue;
+		if (CK_FAULTY(CK_FAULT_BUMP_AT_COMMIT) || CK_FAULTY(CK_FAULT_BUMP_BOTH))
+			ck_cells_bump(marks[i].cell);
+		ck_cells_resolve(marks[i].cell, registering, true);
+	}
+	forget_all();
+}
+
+static void
+unregister_all(void)
+{
+	for (int i = 0; i < nmarks; i++)
+		if (marks[i].registered)
+			ck_cells_resolve(marks[i].cell, registering, false);
+	forget_all();
+}
+
+/* Local affairs that end with any transaction. */
+static void
+at_end(void)
+{
+	ck_lease_at_xact_end();
+	if (ck_segment_attached())
+		ck_table_flush_hits();
+}
+
+static void
+at_pre_prepare(void)
+{
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->pre_prepare)
+			hooks[i]->pre_prepare();
+	register_all();
+}
+
+static void
+at_commit(void)
+{
+	record_all();
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->commit)
+			hooks[i]->commit();
+	at_end();
+}
+
+static void
+at_abort(void)
+{
+	unregister_all();
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->abort)
+			hooks[i]->abort();
+	at_end();
+}
+
+static void
+xact_cb(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			register_all();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			at_pre_prepare();
+			break;
+		case XACT_EVENT_COMMIT:
+			at_commit();
+			break;
+		case XACT_EVENT_PREPARE:
+			forget_all();		/* stays registered: see the banner */
+			at_end();
+			break;
+		case XACT_EVENT_ABORT:
+			at_abort();
+			break;
+		default:				/* parallel workers write nothing */
+			break;
+	}
+}
+
+/* Marks of a subtransaction: the parent's, or gone with it. */
+static void
+end_marks(int nest, bool commit)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < nmarks; i++)
+	{
+		if (marks[i].nest >= nest)
+		{
+			if (!commit)
+			{
+				set_bit(marks[i].cell, false);
+				continue;
+			}
+			marks[i].nest = nest - 1;
+		}
+		marks[kept++] = marks[i];
+	}
+	nmarks = kept;
+}
+
+static void
+subxact_cb(SubXactEvent event, SubTransactionId mySubid,
+		   SubTransactionId parentSubid, void *arg)
+{
+	int			nest = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		end_marks(nest, true);
+		for (int i = 0; i < nhooks; i++)
+			if (hooks[i]->sub_commit)
+				hooks[i]->sub_commit(nest);
+	}
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		end_marks(nest, false);
+		for (int i = 0; i < nhooks; i++)
+			if (hooks[i]->sub_abort)
+				hooks[i]->sub_abort(nest);
+	}
+}
+
+void
+ck_xact_init(void)
+{
+	RegisterXactCallback(xact_cb, NULL);
+	RegisterSubXactCallback(subxact_cb, NULL);
+}
