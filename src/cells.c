@@ -104,10 +104,10 @@ ck_cells_birth(void)
 uint32
 ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
 {
+	uint64		id[2] = {object, ((uint64) kind << 32) | dbid};
 	uint64		h;
 
-	h = hash_combine64(murmurhash64(object),
-					   murmurhash64(((uint64) kind << 32) | dbid));
+	h = hash_bytes_extended((const unsigned char *) id, sizeof(id), 0);
 	if (kind == CK_DEP_SCHEMA)
 		return h % SCHEMA_CELLS;
 	if (kind == CK_DEP_TAG)

@@ -10,6 +10,10 @@
 
 #include "datatype/timestamp.h"
 
+#ifdef CACHEKIT_DEBUG
+extern int	ck_clock_shift_ms;	/* added to the clock, for tests */
+#endif
+
 extern TimestampTz ck_clock_now(void);
 
 #endif							/* CK_CLOCK_H */
