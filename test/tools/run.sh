@@ -98,21 +98,27 @@ count_regress() {
   count "$label" $((all - bad)) "$bad"
 }
 
+# runner_lines: pg_regress without its preparations.
+runner_lines() {
+  grep --line-buffered -Ev \
+    '^(CREATE|ALTER) (DATABASE|EXTENSION)|^=+ .* =+$|^running on|^[+]{3}|^$'
+}
+
 # pg_regress_suite LABEL CONFIG DIRECTORY MAKE-VARIABLES...: one temporary
 # server, one run.  PGXS' own rules do it, from the private tree.
 pg_regress_suite() {
   local label=$1 config=$2 directory=$3 out status
   shift 3
 
-  out=$CK_WORK/out/${label//[^a-z]/-}
+  out=$CK_WORK/out/${label//, /-}
   say "$label"
   as_user mkdir -p "$out"
   as_user timeout -k 20 "$SUITE_TIMEOUT" \
     make -s --no-print-directory -C "$directory" installcheck \
     PG_CONFIG="$PG_CONFIG" DEBUG=1 "$@" EXTRA_REGRESS_OPTS="--temp-instance=$out/instance \
 --temp-config=$config --outputdir=$out --encoding=UTF8 --no-locale" \
-    </dev/null 2>&1 | as_user tee "$out/runner.log"
-  status=$?
+    </dev/null 2>&1 | as_user tee "$out/runner.log" | runner_lines
+  status=${PIPESTATUS[0]}
   count_regress "$label" $status "$out"
   as_user rm -rf "$out/instance"
 }
