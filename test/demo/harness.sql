@@ -2,6 +2,8 @@
 --   Asks the questions directly and through the cache, with times, and
 --   compares the answers row by row.
 
+CREATE EXTENSION cachekit;
+
 -- The statement that asks the cache: $1 and $2 are the query and its args.
 CREATE FUNCTION demo.cached(columns text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$

@@ -183,7 +183,7 @@ JOIN dependencies d ON d.package_id = p.id AND d.kind = 'depends'
 JOIN packages t ON t.name = d.target
 GROUP BY p.id, p.name, p.installed_size
 ORDER BY sum(t.installed_size) - p.installed_size DESC, p.name
-LIMIT 20 $$,
+LIMIT 20 $$),
 
 (16, 'what is asked of libc6', 'kind text, relation text, version text, packages bigint',
  '{libc6}', $$
