@@ -1,0 +1,445 @@
+/*-------------------------------------------------------------------------
+ *
+ * track.c
+ *	  Which writes of a relation are seen: its family, triggers and cells.
+ *
+ * A statement trigger fires on the table that the statement names; the rows
+ * may lie in other members of the inheritance tree.  Therefore
+ *
+ *  - a writer of L marks the cells of L and of the partitioned tables above
+ *    it (ck_track_marks);
+ *  - a reader of R depends on the cells of R and of the partitioned tables
+ *    above it; with plain inheritance, whose parents are not locked by those
+ *    who change the children's pedigree, on every relation of the family;
+ *  - R is tracked when every member of its family, that is R, all above it,
+ *    all below it, and all above those, has the triggers.
+ *
+ * If L and R share a row, either L is above or equal R (then it is among R's
+ * dependencies), or below R (then R is marked by L if it is partitioned, and
+ * L is among R's dependencies if not), or both are above the relation that
+ * has the row (then L is in R's family).  ATTACH PARTITION locks all that it
+ * moves, so the marks of a statement that holds its lock stay right; after
+ * DETACH the marks taken before name the old and the new root.
+ *
+ * "shape" is a string of bytes that differs whenever the meaning of reading R
+ * may differ for other reasons than recorded writes: the members, their
+ * storage, the catalog versions of their pg_class, pg_inherits and pg_trigger
+ * rows.  It is part of the identity of entries, so DDL, which is not under
+ * MVCC, leaves old entries unreachable instead of invalidating them.
+ *
+ * Catalog reads only; no relation is locked.  All callers hold a lock on R.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_event_trigger.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_subscription_rel.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/partition.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "track.h"
+
+#define MAX_FAMILY	4096
+
+static Oid	extension_namespace = InvalidOid;
+
+/*
+ * The schema of the extension, learned from any of its functions; entry
+ * points pass the function that they were called as.
+ */
+void
+ck_track_set_namespace(Oid function)
+{
+	if (unlikely(!OidIsValid(extension_namespace)))
+		extension_namespace = get_func_namespace(function);
+}
+
+Oid
+ck_track_namespace(void)
+{
+	return extension_namespace;
+}
+
+/* cache_invalidate(), or InvalidOid. */
+Oid
+ck_track_trigger_function(void)
+{
+	oidvector  *no_args = buildoidvector(NULL, 0);
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum("cache_invalidate"),
+						   PointerGetDatum(no_args),
+						   ObjectIdGetDatum(extension_namespace));
+}
+
+/*
+ * The relations whose cells a statement on `relid` writes to.  Palloc'd list.
+ */
+List *
+ck_track_marks(Oid relid)
+{
+	List	   *result = list_make1_oid(relid);
+
+	if (get_rel_relispartition(relid))
+		result = list_concat(result, get_partition_ancestors(relid));
+	return result;
+}
+
+/* ---------------- families ---------------- */
+
+typedef struct Family
+{
+	List	   *members;
+	StringInfo	shape;			/* pg_inherits rows met, or NULL */
+	bool		own_ddl;
+	bool		plain;			/* some link is not partitioning */
+} Family;
+
+static void
+note_version(Family *family, HeapTuple tuple)
+{
+	TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+	if (family->shape)
+		appendBinaryStringInfo(family->shape, (char *) &xmin, sizeof(xmin));
+	if (TransactionIdIsCurrentTransactionId(xmin))
+		family->own_ddl = true;
+}
+
+/* The other end of every pg_inherits row of `relid`, up or down. */
+static List *
+inheritance_links(Family *family, Relation catalog, Oid relid, bool up)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	ScanKeyInit(&key,
+				up ? Anum_pg_inherits_inhrelid : Anum_pg_inherits_inhparent,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog,
+							  up ? InheritsRelidSeqnoIndexId : InheritsParentIndexId,
+							  true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		note_version(family, tuple);
+		if (!get_rel_relispartition(form->inhrelid))
+			family->plain = true;
+		result = lappend_oid(result, up ? form->inhparent : form->inhrelid);
+	}
+	systable_endscan(scan);
+	return result;
+}
+
+/* Add all that can be reached from members[start..] in one direction. */
+static void
+close_family(Family *family, Relation catalog, int start, bool up)
+{
+	for (int i = start; i < list_length(family->members); i++)
+	{
+		List	   *links;
+
+		CHECK_FOR_INTERRUPTS();
+		links = inheritance_links(family, catalog,
+								  list_nth_oid(family->members, i), up);
+		family->members = list_concat_unique_oid(family->members, links);
+		list_free(links);
+	}
+}
+
+/*
+ * The ancestors of relid first, then what is below relid and above that.
+ * Returns the number of the first part, relid included.
+ */
+static int
+find_family(Family *family, Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *up;
+	int			nup;
+
+	family->members = list_make1_oid(relid);
+	close_family(family, catalog, 0, true);
+	up = list_copy(family->members);
+	nup = list_length(up);
+
+	family->members = list_make1_oid(relid);
+	close_family(family, catalog, 0, false);
+	if (family->plain)
+		close_family(family, catalog, 0, true);
+	family->members = list_concat_unique_oid(up, family->members);
+	table_close(catalog, AccessShareLock);
+	return nup;
+}
+
+/*
+ * Every relation that must have triggers for `relid` to be tracked, and for
+ * plain inheritance their whole connected component.
+ */
+List *
+ck_track_family(Oid relid, bool *foreign)
+{
+	Family		family = {0};
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	int			before;
+
+	family.members = list_make1_oid(relid);
+	do
+	{
+		before = list_length(family.members);
+		close_family(&family, catalog, 0, true);
+		close_family(&family, catalog, 0, false);
+	} while (list_length(family.members) > before);
+	table_close(catalog, AccessShareLock);
+
+	*foreign = false;
+	for (int i = 0; i < list_length(family.members); i++)
+		if (get_rel_relkind(list_nth_oid(family.members, i)) == RELKIND_FOREIGN_TABLE)
+			*foreign = true;
+	return family.members;
+}
+
+/* ---------------- triggers ---------------- */
+
+/* Does some subscription write to one of these relations? */
+bool
+ck_track_needs_apply_triggers(List *family)
+{
+	Relation	catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		result = false;
+
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_subscription_rel form = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+
+		result = list_member_oid(family, form->srrelid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
+}
+
+/* The events that a trigger reports without fail; 0: it does not count. */
+static int
+trigger_coverage(HeapTuple tuple, Relation catalog, bool row)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		conditional;
+
+	(void) heap_getattr(tuple, Anum_pg_trigger_tgqual,
+						RelationGetDescr(catalog), &conditional);
+	conditional = !conditional || form->tgattr.dim1 > 0;
+	if (conditional || !TRIGGER_FOR_BEFORE(form->tgtype) ||
+		(TRIGGER_FOR_ROW(form->tgtype) != 0) != row)
+		return 0;
+	if (form->tgenabled != TRIGGER_FIRES_ALWAYS &&
+		!(row && form->tgenabled == TRIGGER_FIRES_ON_REPLICA))
+		return 0;
+	return form->tgtype & (TRIGGER_TYPE_INSERT | TRIGGER_TYPE_DELETE |
+						   TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_TRUNCATE);
+}
+
+/* What the triggers of one relation amount to. */
+typedef struct Coverage
+{
+	int			statement;
+	int			row;
+	bool		own_ddl;
+} Coverage;
+
+static void
+read_triggers(Oid relid, Coverage *coverage, StringInfo shape, List **since)
+{
+	Oid			function = ck_track_trigger_function();
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	memset(coverage, 0, sizeof(*coverage));
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+		if (form->tgfoid != function)
+			continue;
+		coverage->statement |= trigger_coverage(tuple, catalog, false);
+		coverage->row |= trigger_coverage(tuple, catalog, true);
+		coverage->own_ddl |= TransactionIdIsCurrentTransactionId(xmin);
+		if (shape)
+		{
+			appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
+			appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+			appendStringInfoChar(shape, form->tgenabled);
+		}
+		if (since && !HeapTupleHeaderXminFrozen(tuple->t_data))
+			*since = list_append_unique_oid(*since, xmin);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+}
+
+#define STATEMENT_EVENTS (TRIGGER_TYPE_INSERT | TRIGGER_TYPE_DELETE | \
+						  TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_TRUNCATE)
+#define ROW_EVENTS (TRIGGER_TYPE_INSERT | TRIGGER_TYPE_DELETE | TRIGGER_TYPE_UPDATE)
+
+static bool
+covered(const Coverage *coverage, bool with_apply)
+{
+	return coverage->statement == STATEMENT_EVENTS &&
+		(!with_apply || (coverage->row & ROW_EVENTS) == ROW_EVENTS);
+}
+
+/* Does the relation itself have all the triggers, enabled? */
+bool
+ck_track_has_triggers(Oid relid, bool with_apply)
+{
+	Coverage	coverage;
+
+	read_triggers(relid, &coverage, NULL, NULL);
+	return covered(&coverage, with_apply);
+}
+
+/* Is the event trigger there that sees DDL and REFRESH? */
+bool
+ck_track_ddl_watched(void)
+{
+	HeapTuple	tuple;
+	bool		result;
+
+	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(CK_DDL_TRIGGER_NAME));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled ==
+		TRIGGER_FIRES_ALWAYS;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* ---------------- description ---------------- */
+
+static char *
+qualified_name(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return psprintf("%u", relid);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  name);
+}
+
+/* pg_class's part of the shape; false if the relation is gone. */
+static bool
+describe_class(Oid relid, CkTracked *result, StringInfo shape)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	TransactionId xmin;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	appendBinaryStringInfo(shape, (char *) &relid, sizeof(Oid));
+	appendBinaryStringInfo(shape, (char *) &form->relfilenode, sizeof(Oid));
+	appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+	if (TransactionIdIsCurrentTransactionId(xmin))
+		result->own_ddl = true;
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+static void
+not_tracked(CkTracked *result, char *why)
+{
+	result->tracked = false;
+	if (result->why_not == NULL)
+		result->why_not = why;
+}
+
+static void
+describe_member(Oid relid, bool with_apply, CkTracked *result,
+				StringInfo shape, List **since)
+{
+	Coverage	coverage;
+	char		relkind = get_rel_relkind(relid);
+
+	if (!describe_class(relid, result, shape))
+	{
+		not_tracked(result, psprintf("relation %u is gone", relid));
+		return;
+	}
+	if (relkind == RELKIND_MATVIEW)
+		return;					/* only REFRESH writes to it: see ddl.c */
+	if (relkind == RELKIND_FOREIGN_TABLE)
+	{
+		not_tracked(result, psprintf("foreign table %s", qualified_name(relid)));
+		return;
+	}
+	read_triggers(relid, &coverage, shape, since);
+	result->own_ddl |= coverage.own_ddl;
+	if (!covered(&coverage, with_apply))
+		not_tracked(result, psprintf("table %s is not tracked", qualified_name(relid)));
+}
+
+/*
+ * All about one ordinary table, partitioned table or materialized view:
+ * appends to *shape what identifies its state, and to *since the xids (32-bit;
+ * subtransactions, too) that a snapshot must see for tracking to hold for it.
+ */
+void
+ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
+{
+	Family		family = {0};
+	int			nup;
+	bool		with_apply;
+	ListCell   *lc;
+
+	memset(result, 0, sizeof(*result));
+	result->tracked = true;
+	family.shape = shape;
+	nup = find_family(&family, relid);
+	result->members = family.members;
+	result->own_ddl = family.own_ddl;
+	result->deps = family.plain ? list_copy(family.members) :
+		list_truncate(list_copy(family.members), nup);
+	if (list_length(family.members) > MAX_FAMILY)
+	{
+		not_tracked(result, psprintf("table %s has too many partitions",
+									 qualified_name(relid)));
+		return;
+	}
+	with_apply = ck_track_needs_apply_triggers(family.members);
+	foreach(lc, family.members)
+		describe_member(lfirst_oid(lc), with_apply, result, shape, since);
+}
