@@ -29,7 +29,7 @@ find_archive() {
 }
 
 run_sql() {
-  as_user psql -X -q -v ON_ERROR_STOP=1 "$@"
+  as_user psql -X -q -P pager=off -v ON_ERROR_STOP=1 "$@"
 }
 
 shell() {
@@ -56,7 +56,7 @@ say "data"
 if [ -z "${DEMO_SAMPLE:-}" ] && find_archive; then
   echo "the package archive of this machine, from apt-cache dumpavail"
 else
-  echo "the small sample, since there is no package archive here"
+  echo "the small sample (there is no package archive here, or not wanted)"
   cp src/test/demo/sample.txt out/archive.txt
 fi
 as_user mkdir tsv
