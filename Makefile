@@ -18,6 +18,10 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
 ifdef DEBUG
 PG_CFLAGS += -DCACHEKIT_DEBUG -DUSE_ASSERT_CHECKING -Werror
 endif
+# CC=clang meets the gcc options that PostgreSQL was configured with.
+ifneq ($(findstring clang,$(CC)),)
+PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option
+endif
 
 # The tests "install" and "install_*" come first.
 TESTS_SQL = $(sort $(patsubst sql/%.sql,%,\
