@@ -1,11 +1,9 @@
 # cachekit: build with PGXS
-#
 #   make && make install && make installcheck     against a running server
 #   make test        everything, in private servers; installs what is missing
 #   make demo        the cache at work on the Debian package archive
 #   make demo-shell  the same, then psql on the demo's server
 #   make torture [SECONDS=600]        make bench
-#
 # DEBUG=1 turns on assertions, debug points and -Werror.
 
 MODULE_big = cachekit
@@ -20,7 +18,7 @@ PG_CFLAGS += -DCACHEKIT_DEBUG -DUSE_ASSERT_CHECKING -Werror
 endif
 # CC=clang meets the gcc options that PostgreSQL was configured with.
 ifneq ($(findstring clang,$(CC)),)
-PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option
+PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-ignored-attributes
 endif
 
 # The tests "install" and "install_*" come first.
