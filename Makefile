@@ -16,14 +16,15 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
 ifdef DEBUG
 PG_CFLAGS += -DCACHEKIT_DEBUG -DUSE_ASSERT_CHECKING -Werror
 endif
-# CC=clang meets the gcc options that PostgreSQL was configured with.
 ifneq ($(findstring clang,$(CC)),)
-PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-ignored-attributes
+# meets the gcc options of PostgreSQL's own build
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-attributes \
+	-Wno-ignored-optimization-argument
 endif
 
 # The tests "install" and "install_*" come first.
 TESTS_SQL = $(sort $(patsubst sql/%.sql,%,\
-	$(filter-out sql/cachekit--%,$(wildcard sql/*.sql))))
+	$(filter-out sql/cachekit--% %.part.sql,$(wildcard sql/*.sql))))
 TESTS_ISO = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
 REGRESS = $(filter install install_%,$(TESTS_SQL)) \
 	$(filter-out install install_%,$(TESTS_SQL))
@@ -49,11 +50,10 @@ endif
 
 .PHONY: deps test demo demo-shell torture bench
 
-# PGXS is not there before deps.sh has installed it.
 ifneq ($(PGXS),)
 include $(PGXS)
 $(OBJS): $(wildcard src/*.h) Makefile
-else
+else							# before deps.sh has installed it
 all install installcheck clean:
 	@echo "pg_config not found: run test/tools/deps.sh or set PG_CONFIG"; false
 endif

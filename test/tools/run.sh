@@ -49,7 +49,7 @@ select_tests() {
   for file in "$1"/install*."$2" "$1"/*."$2"; do
     name=$(basename "$file" ".$2")
     [ -f "$file" ] && wanted "$name" || continue
-    case $name in cachekit--*) continue ;; esac
+    case $name in cachekit--* | *.part) continue ;; esac
     grep -q "only: $other" "$file" && continue
     [ "$4" = on ] && grep -q 'noverify:' "$file" && continue
     echo "$name"
