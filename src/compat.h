@@ -33,4 +33,29 @@
 #define CkConditionalXactLockTableWait(xid) ConditionalXactLockTableWait(xid)
 #endif
 
+/* 16 made one function of the privilege checks. */
+#if PG_VERSION_NUM >= 160000
+#define CkProcAclCheck(function, role) \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#else
+#define CkProcAclCheck(function, role) \
+	pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#endif
+
+/* 16 moved what is to be checked out of the range table. */
+#if PG_VERSION_NUM >= 160000
+#define CkCheckPermissions(rtes, perminfos) \
+	ExecCheckPermissions(rtes, perminfos, false)
+#else
+#define CkCheckPermissions(rtes, perminfos) \
+	((void) (perminfos), ExecCheckRTPerms(rtes, false))
+#endif
+
+/* 18 no longer asks whether a query is run once only. */
+#if PG_VERSION_NUM >= 180000
+#define CkExecutorRun(desc) ExecutorRun(desc, ForwardScanDirection, 0)
+#else
+#define CkExecutorRun(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
+#endif
+
 #endif							/* CK_COMPAT_H */

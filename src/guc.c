@@ -106,7 +106,7 @@ ck_guc_define(void)
 	DefineCustomIntVariable("cachekit.max_entry_size",
 							"Largest result or value that is stored.",
 							NULL, &ck_guc_max_entry_size,
-							4096, 1, 1024 * 1024,
+							4096, 1, 512 * 1024,
 							PGC_USERSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("cachekit.memory",

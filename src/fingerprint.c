@@ -1,0 +1,259 @@
+/*-------------------------------------------------------------------------
+ *
+ * fingerprint.c
+ *	  What makes two results the same result.
+ *
+ * The identity of a query's entries is a SHA-256 digest over: the query tree
+ * after analysis and rewriting (names resolved, views expanded, row-security
+ * quals in place), the settings that change results, the shape of the
+ * relations read (track.c), the catalog versions of user-defined functions
+ * called, the layout of composite columns, the types of parameters and, where
+ * it matters, the role; followed by the exact bytes of the parameters.  No
+ * decision rests on a fast hash.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "miscadmin.h"
+#include "nodes/nodes.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "pgtime.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/datum.h"
+#include "utils/float.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_locale.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "utils/xml.h"
+
+#include "fingerprint.h"
+
+#define MAX_PLAIN_PARAMS	256 /* longer ones are digested */
+
+static void
+add_int(StringInfo buf, int value)
+{
+	appendBinaryStringInfo(buf, (char *) &value, sizeof(value));
+}
+
+static void
+add_string(StringInfo buf, const char *value)
+{
+	if (value)
+		appendStringInfoString(buf, value);
+	appendStringInfoChar(buf, '\0');
+}
+
+/*
+ * The settings that can change what a query means or what it returns.
+ * search_path is here for the sake of analysis: an entry of another path
+ * whose names resolve alike is found nevertheless, by way of the tree, if the
+ * caller leaves it out (see query.c).
+ */
+void
+ck_fingerprint_settings(StringInfo buf)
+{
+	int			flags = 0;
+
+	flags |= Transform_null_equals ? 1 : 0;
+	flags |= standard_conforming_strings ? 2 : 0;
+	flags |= Array_nulls ? 4 : 0;
+	flags |= quote_all_identifiers ? 8 : 0;
+	flags |= row_security ? 16 : 0;
+	add_int(buf, flags);
+	add_int(buf, DateStyle);
+	add_int(buf, DateOrder);
+	add_int(buf, IntervalStyle);
+	add_int(buf, extra_float_digits);
+	add_int(buf, bytea_output);
+	add_int(buf, xmloption);
+	add_int(buf, xmlbinary);
+	add_int(buf, backslash_quote);
+	add_string(buf, pg_get_timezone_name(session_timezone));
+	add_string(buf, locale_monetary);
+	add_string(buf, locale_numeric);
+	add_string(buf, locale_time);
+	add_string(buf, GetConfigOption("timezone_abbreviations", true, false));
+	add_string(buf, GetConfigOption("default_text_search_config", true, false));
+}
+
+/*
+ * Append the tree's text without the fields that tell where in the source a
+ * token stood.  Inside of names the output functions put a backslash before a
+ * blank, so the patterns cannot be met by chance.
+ */
+void
+ck_fingerprint_tree(Query *query, StringInfo buf)
+{
+	static const char *const places[] = {
+		":location ", ":stmt_location ", ":stmt_len "
+	};
+	char	   *text = nodeToString(query);
+	char	   *p = text;
+
+	while (*p)
+	{
+		bool		skipped = false;
+
+		for (int i = 0; *p == ':' && i < lengthof(places); i++)
+		{
+			size_t		len = strlen(places[i]);
+
+			if (strncmp(p, places[i], len) != 0)
+				continue;
+			p += len;
+			p += strspn(p, "-0123456789");
+			skipped = true;
+			break;
+		}
+		if (!skipped)
+			appendStringInfoCharMacro(buf, *p++);
+	}
+	pfree(text);
+}
+
+/*
+ * The versions of user-defined functions.  true: one of them was changed by
+ * this very transaction.
+ */
+bool
+ck_fingerprint_functions(List *functions, StringInfo buf)
+{
+	bool		own = false;
+	ListCell   *lc;
+
+	foreach(lc, functions)
+	{
+		Oid			oid = lfirst_oid(lc);
+		HeapTuple	tuple;
+		TransactionId xmin;
+
+		if (oid < FirstNormalObjectId)
+			continue;
+		tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		own |= TransactionIdIsCurrentTransactionId(xmin);
+		add_int(buf, oid);
+		add_int(buf, xmin);
+		appendBinaryStringInfo(buf, (char *) &tuple->t_self, sizeof(ItemPointerData));
+		ReleaseSysCache(tuple);
+	}
+	return own;
+}
+
+static void
+add_type(Oid type, StringInfo buf, int depth)
+{
+	Oid			element;
+	TupleDesc	desc;
+
+	add_int(buf, type);
+	if (type < FirstNormalObjectId || depth > 16)
+		return;
+	type = getBaseType(type);
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		add_type(element, buf, depth + 1);
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return;
+	desc = lookup_rowtype_tupdesc(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		add_int(buf, att->attisdropped);
+		add_string(buf, NameStr(att->attname));
+		add_type(att->attisdropped ? InvalidOid : att->atttypid, buf, depth + 1);
+	}
+	ReleaseTupleDesc(desc);
+}
+
+/* The layout of a result's columns, composite ones taken apart. */
+void
+ck_fingerprint_types(TupleDesc desc, StringInfo buf)
+{
+	for (int i = 0; i < desc->natts; i++)
+		add_type(TupleDescAttr(desc, i)->atttypid, buf, 0);
+}
+
+void
+ck_fingerprint_digest(const void *data, Size len, uint8 *digest)
+{
+	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+
+	if (ctx == NULL ||
+		pg_cryptohash_init(ctx) < 0 ||
+		pg_cryptohash_update(ctx, data, len) < 0 ||
+		pg_cryptohash_final(ctx, digest, CK_DIGEST_LEN) < 0)
+		elog(ERROR, "could not compute SHA-256 digest");
+	pg_cryptohash_free(ctx);
+}
+
+static void
+add_param(ParamExternData *param, StringInfo buf)
+{
+	int16		len;
+	bool		byval;
+	Datum		value = param->value;
+	Size		size;
+
+	appendStringInfoChar(buf, param->isnull ? 'n' : 'v');
+	if (param->isnull)
+		return;
+	get_typlenbyval(param->ptype, &len, &byval);
+	if (byval)
+	{
+		appendBinaryStringInfo(buf, (char *) &value, sizeof(Datum));
+		return;
+	}
+	if (len == -1)
+	{
+		struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+		size = VARSIZE_ANY_EXHDR(v);
+		add_int(buf, size);
+		appendBinaryStringInfo(buf, VARDATA_ANY(v), size);
+		return;
+	}
+	size = datumGetSize(value, byval, len);
+	add_int(buf, size);
+	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
+}
+
+/*
+ * The exact bytes of the parameters; their types are part of the tree.  Long
+ * ones are replaced by their digest, told apart by the first byte.
+ */
+void
+ck_fingerprint_params(ParamListInfo params, StringInfo buf)
+{
+	int			start = buf->len;
+
+	appendStringInfoChar(buf, 'p');
+	for (int i = 0; params && i < params->numParams; i++)
+		add_param(&params->params[i], buf);
+	if (buf->len - start > MAX_PLAIN_PARAMS)
+	{
+		uint8		digest[CK_DIGEST_LEN];
+
+		ck_fingerprint_digest(buf->data + start, buf->len - start, digest);
+		buf->len = start;
+		appendStringInfoChar(buf, 'd');
+		appendBinaryStringInfo(buf, (char *) digest, CK_DIGEST_LEN);
+	}
+}

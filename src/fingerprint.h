@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * fingerprint.h
+ *	  What makes two results the same result.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_FINGERPRINT_H
+#define CK_FINGERPRINT_H
+
+#include "lib/stringinfo.h"
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+
+#define CK_DIGEST_LEN	32
+
+extern void ck_fingerprint_settings(StringInfo buf);
+extern void ck_fingerprint_tree(Query *query, StringInfo buf);
+extern bool ck_fingerprint_functions(List *functions, StringInfo buf);
+extern void ck_fingerprint_types(TupleDesc desc, StringInfo buf);
+extern void ck_fingerprint_params(ParamListInfo params, StringInfo buf);
+extern void ck_fingerprint_digest(const void *data, Size len, uint8 *digest);
+
+#endif							/* CK_FINGERPRINT_H */

@@ -1,0 +1,789 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.c
+ *	  Query texts that this backend has analysed.
+ *
+ * A hit must neither parse nor plan.  Each backend remembers the texts that it
+ * has seen lately, by text, user and settings, with the analysed tree in a
+ * CachedPlanSource (PostgreSQL's own plan cache, as PREPARE uses it) and what
+ * was derived from the tree: dependencies, reasons, identity.
+ *
+ * What can make that out of date, and how it is noticed:
+ *
+ *  - a relation or type in the tree changes: the plan cache analyses again,
+ *	  and the deletion of the old tree's context tells us (tree_gone_cb);
+ *  - functions, operators, casts or roles change, so that the text may mean
+ *	  something else: callbacks count `analysis_generation`, and a query of an
+ *	  older one is analysed anew;
+ *  - some other catalog row that was looked at changes, such as members of
+ *	  inheritance trees or triggers: callbacks count `generation`, and a query
+ *	  of an older one derives its dependencies again;
+ *  - an object made since hides the one that a name meant, which the plan
+ *	  cache does not look for: when relations or types came or went
+ *	  (names_generation), the names in the text are resolved again and compared.
+ *
+ * The caller has the locks that the plan cache takes on every use, and has
+ * thereby accepted all invalidation messages sent before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/hash.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_subscription_rel.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_type.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "cells.h"
+#include "compat.h"
+#include "query.h"
+#include "segment.h"
+#include "track.h"
+
+#define MAX_QUERIES		256		/* remembered by one backend */
+#define QUERY_BUCKETS	256
+#define MAX_WATCHED		50000
+
+/* What a name in the text meant. */
+typedef struct CkLocalName
+{
+	RangeVar   *relation;		/* one of these two */
+	TypeName   *type;
+	Oid			meant;			/* InvalidOid: nothing (a CTE, say) */
+} CkLocalName;
+
+static dlist_head queries = DLIST_STATIC_INIT(queries);
+static int	nqueries = 0;
+static dlist_head doomed = DLIST_STATIC_INIT(doomed);	/* dead, but in use */
+static int	nopen = 0;
+static CkQuery *buckets[QUERY_BUCKETS]; /* last one found of each hash */
+
+static uint64 generation = 1;
+static uint64 analysis_generation = 1;
+static uint64 names_generation = 1;
+static HTAB *watched = NULL;	/* relations whose changes count */
+
+/* ---------------- what changes ---------------- */
+
+static void
+catalog_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
+{
+	generation++;
+}
+
+static void
+analysis_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
+{
+	analysis_generation++;
+}
+
+static void
+names_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
+{
+	names_generation++;
+}
+
+static void
+relation_changed_cb(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid))
+		generation++;
+	else if (watched != NULL && hash_search(watched, &relid, HASH_FIND, NULL) != NULL)
+		generation++;
+}
+
+static void
+watch_relations(List *relids)
+{
+	ListCell   *lc;
+
+	if (watched != NULL && hash_get_num_entries(watched) > MAX_WATCHED)
+	{
+		hash_destroy(watched);
+		watched = NULL;
+		generation++;
+	}
+	if (watched == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(Oid);
+		ctl.hcxt = CacheMemoryContext;
+		watched = hash_create("cachekit watched relations", 256, &ctl,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	foreach(lc, relids)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		(void) hash_search(watched, &relid, HASH_ENTER, NULL);
+	}
+}
+
+/* Callbacks, once a backend. */
+void
+ck_query_init(void)
+{
+	static const int analysis[] = {
+		PROCOID, OPEROID, CASTSOURCETARGET, COLLOID, AUTHOID, AUTHMEMMEMROLE,
+		NAMESPACEOID, TSCONFIGOID
+	};
+
+	for (int i = 0; i < lengthof(analysis); i++)
+		CacheRegisterSyscacheCallback(analysis[i], analysis_changed_cb, (Datum) 0);
+	CacheRegisterSyscacheCallback(EVENTTRIGGERNAME, catalog_changed_cb, (Datum) 0);
+	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, catalog_changed_cb, (Datum) 0);
+	CacheRegisterSyscacheCallback(RELNAMENSP, names_changed_cb, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPENAMENSP, names_changed_cb, (Datum) 0);
+	CacheRegisterRelcacheCallback(relation_changed_cb, (Datum) 0);
+}
+
+/* ---------------- names ---------------- */
+
+static Oid
+meaning_of(const CkLocalName *name)
+{
+	if (name->relation)
+		return RangeVarGetRelid(name->relation, NoLock, true);
+	return LookupTypeNameOid(NULL, name->type, true);
+}
+
+static bool
+collect_names(Node *node, List **names)
+{
+	CkLocalName *name;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeVar) || (IsA(node, TypeName) && ((TypeName *) node)->names))
+	{
+		name = palloc0(sizeof(CkLocalName));
+		if (IsA(node, RangeVar))
+			name->relation = (RangeVar *) node;
+		else
+			name->type = (TypeName *) node;
+		name->meant = meaning_of(name);
+		*names = lappend(*names, name);
+		return false;
+	}
+	return raw_expression_tree_walker(node, collect_names, names);
+}
+
+static bool
+means_the_same(CkQuery *query)
+{
+	ListCell   *lc;
+
+	if (query->analysed != analysis_generation)
+		return false;
+	if (query->names_checked == names_generation)
+		return true;
+	foreach(lc, query->names)
+	{
+		CkLocalName *name = lfirst(lc);
+
+		if (meaning_of(name) != name->meant)
+			return false;
+	}
+	query->names_checked = names_generation;
+	return true;
+}
+
+/* ---------------- analysis ---------------- */
+
+/* Let errors of the inner query point into it, not into the outer one. */
+static void
+query_error_cb(void *arg)
+{
+	const char *text = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(text);
+	}
+	else
+		errcontext("cached query \"%s\"", text);
+}
+
+static void
+not_a_select(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cached queries must be SELECT, VALUES or TABLE statements"),
+			 errhint("Run statements that change data or the session directly.")));
+}
+
+/* The one statement of the text, which must be a plain query. */
+static RawStmt *
+parse(const char *text)
+{
+	List	   *statements = pg_parse_query(text);
+	RawStmt    *raw;
+	SelectStmt *leftmost;
+
+	if (statements == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"query\" must not be empty")));
+	if (list_length(statements) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument \"query\" must be a single statement"),
+				 errhint("Cache each of the statements by itself.")));
+	raw = linitial_node(RawStmt, statements);
+	if (!IsA(raw->stmt, SelectStmt))
+		not_a_select();
+	leftmost = (SelectStmt *) raw->stmt;
+	while (leftmost->op != SETOP_NONE)
+		leftmost = leftmost->larg;
+	if (leftmost->intoClause)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("SELECT INTO can not be cached"),
+				 errhint("Use CREATE TABLE AS, outside of the cache.")));
+	return raw;
+}
+
+static void
+check_argument_types(const Oid *types, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (types[i] == InvalidOid || types[i] == UNKNOWNOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine data type of parameter $%d", i + 1),
+					 errhint("Add a cast to the parameter, such as $%d::text.", i + 1)));
+}
+
+static void
+analyse(CkQuery *query)
+{
+	RawStmt    *raw = parse(query->text);
+	List	   *trees;
+	Query	   *tree;
+
+	query->names = NIL;
+	query->names_checked = names_generation;
+	query->analysed = analysis_generation;
+	(void) collect_names((Node *) copyObject(raw->stmt), &query->names);
+
+	query->source = CreateCachedPlan(raw, query->text, CMDTAG_SELECT);
+	trees = pg_analyze_and_rewrite_varparams(raw, query->text, &query->argtypes,
+											 &query->nargs, NULL);
+	check_argument_types(query->argtypes, query->nargs);
+	tree = linitial_node(Query, trees);
+	if (tree->hasModifyingCTE || tree->commandType != CMD_SELECT)
+		not_a_select();
+	CompleteCachedPlan(query->source, trees, NULL, query->argtypes,
+					   query->nargs, NULL, NULL, CURSOR_OPT_PARALLEL_OK, false);
+}
+
+static void
+free_query(CkQuery *query)
+{
+	if (buckets[query->hash % QUERY_BUCKETS] == query)
+		buckets[query->hash % QUERY_BUCKETS] = NULL;
+	dlist_delete(&query->link);
+	if (!query->dead)
+		nqueries--;
+	if (query->users > 0)
+	{
+		query->dead = true;
+		dlist_push_head(&doomed, &query->link);
+		return;
+	}
+	DropCachedPlan(query->source);
+	MemoryContextDelete(query->context);
+}
+
+/* Make room: the least recently used one that nobody uses. */
+static void
+trim_queries(void)
+{
+	dlist_iter	iter;
+
+	if (nqueries < MAX_QUERIES)
+		return;
+	dlist_reverse_foreach(iter, &queries)
+	{
+		CkQuery    *query = dlist_container(CkQuery, link, iter.cur);
+
+		if (query->users == 0)
+		{
+			free_query(query);
+			return;
+		}
+	}
+}
+
+static CkQuery *
+make_query(const char *text, uint64 hash, StringInfo settings)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "cachekit query",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	CkQuery    *query = palloc0(sizeof(CkQuery));
+
+	query->context = context;
+	query->hash = hash;
+	query->text = pstrdup(text);
+	query->userid = GetUserId();
+	initStringInfo(&query->settings);
+	appendBinaryStringInfo(&query->settings, settings->data, settings->len);
+	query->path_at = settings->len - strlen(namespace_search_path);
+	analyse(query);
+	MemoryContextSwitchTo(old);
+
+	/* From here on nothing fails: keep it. */
+	trim_queries();
+	SaveCachedPlan(query->source);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	dlist_push_head(&queries, &query->link);
+	nqueries++;
+	return query;
+}
+
+static bool
+same_query(const CkQuery *query, const char *text, uint64 hash, StringInfo settings)
+{
+	return query->hash == hash &&
+		query->userid == GetUserId() &&
+		query->settings.len == settings->len &&
+		memcmp(query->settings.data, settings->data, settings->len) == 0 &&
+		strcmp(query->text, text) == 0;
+}
+
+static CkQuery *
+find_query(const char *text, uint64 hash, StringInfo settings)
+{
+	CkQuery    *query = buckets[hash % QUERY_BUCKETS];
+	dlist_iter	iter;
+
+	if (query != NULL && same_query(query, text, hash, settings))
+		return query;
+	dlist_foreach(iter, &queries)
+	{
+		query = dlist_container(CkQuery, link, iter.cur);
+		if (same_query(query, text, hash, settings))
+			return query;
+	}
+	return NULL;
+}
+
+/* Settings as bytes in a buffer that is used again by the next call. */
+static StringInfo
+current_settings(void)
+{
+	static StringInfoData buf = {0};
+
+	if (buf.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&buf);
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&buf);
+	ck_fingerprint_settings(&buf);
+	return &buf;
+}
+
+/*
+ * search_path is left out of an entry's identity: names are resolved in the
+ * tree.  Here it must count.
+ */
+static uint64
+hash_query(const char *text, StringInfo settings)
+{
+	uint64		h;
+
+	appendStringInfoString(settings, namespace_search_path);
+	h = hash_bytes_extended((const unsigned char *) text, strlen(text), GetUserId());
+	return hash_combine64(h, hash_bytes_extended((unsigned char *) settings->data,
+												 settings->len, 0));
+}
+
+/*
+ * Find or make the analysed form of a query text, up to date, with the locks
+ * on its relations that running it would take.  To be given back with
+ * ck_query_close().  Raises whatever is wrong with the query.
+ */
+CkQuery *
+ck_query_open(const char *text)
+{
+	ErrorContextCallback callback;
+	StringInfo	settings = current_settings();
+	uint64		hash = hash_query(text, settings);
+	CkQuery    *query;
+
+	AcceptInvalidationMessages();
+	callback.callback = query_error_cb;
+	callback.arg = unconstify(char *, text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	query = find_query(text, hash, settings);
+	if (query != NULL && !means_the_same(query))
+	{
+		free_query(query);
+		query = NULL;
+	}
+	if (query == NULL)
+		query = make_query(text, hash, settings);
+	else if (query->link.prev != &queries.head)
+		dlist_move_head(&queries, &query->link);
+	buckets[hash % QUERY_BUCKETS] = query;
+
+	/* Analyses again if need be, and locks. */
+	query->users++;
+	nopen++;
+	PG_TRY();
+	{
+		(void) CachedPlanGetTargetList(query->source, NULL);
+	}
+	PG_CATCH();
+	{
+		ck_query_close(query);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	error_context_stack = callback.previous;
+	return query;
+}
+
+/* Callers that are left by an error do not get here: see the next function. */
+void
+ck_query_close(CkQuery *query)
+{
+	Assert(query->users > 0);
+	query->users--;
+	nopen--;
+	if (query->dead && query->users == 0)
+		free_query(query);
+}
+
+/* Close what errors have left open. */
+void
+ck_query_at_xact_end(void)
+{
+	dlist_iter	iter;
+
+	if (nopen == 0)
+		return;
+	nopen = 0;
+	dlist_foreach(iter, &queries)
+		dlist_container(CkQuery, link, iter.cur)->users = 0;
+	while (!dlist_is_empty(&doomed))
+	{
+		CkQuery    *query = dlist_head_element(CkQuery, link, &doomed);
+
+		query->users = 0;
+		free_query(query);
+	}
+}
+
+TupleDesc
+ck_query_desc(CkQuery *query)
+{
+	return query->source->resultDesc;
+}
+
+/* ---------------- dependencies ---------------- */
+
+static void
+tree_gone_cb(void *arg)
+{
+	CkQuery    *query = arg;
+
+	query->deps_valid = false;
+	query->tree_watched = false;
+}
+
+static void
+add_cell(CkQuery *query, uint32 cell)
+{
+	for (int i = 0; i < query->ncells; i++)
+		if (query->cells[i] == cell)
+			return;
+	if (query->ncells == CK_MAX_DEPS)
+	{
+		ck_depwalk_reason(&query->depends, true, "too many tables and partitions");
+		return;
+	}
+	query->cells[query->ncells++] = cell;
+}
+
+static void
+describe_relations(CkQuery *query, StringInfo identity)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->depends.relations)
+	{
+		CkTracked	tracked;
+		ListCell   *dep;
+
+		ck_track_describe(lfirst_oid(lc), &tracked, identity, &query->since);
+		watch_relations(tracked.members);
+		query->own_ddl |= tracked.own_ddl;
+		if (!tracked.tracked)
+			ck_depwalk_reason(&query->depends, false, tracked.why_not);
+		foreach(dep, tracked.deps)
+			add_cell(query, ck_cell_of(CK_DEP_RELATION, MyDatabaseId, lfirst_oid(dep)));
+	}
+}
+
+static void
+sum_up_reasons(CkQuery *query)
+{
+	ListCell   *lc;
+
+	query->never = query->inexact = false;
+	foreach(lc, query->depends.reasons)
+	{
+		query->inexact = true;
+		if (((CkReason *) lfirst(lc))->never)
+			query->never = true;
+	}
+}
+
+static bool
+may_call_all(List *functions)
+{
+	ListCell   *lc;
+
+	foreach(lc, functions)
+		if (CkProcAclCheck(lfirst_oid(lc), GetUserId()) != ACLCHECK_OK)
+			return false;
+	return true;
+}
+
+static void
+identify(CkQuery *query, Query *tree)
+{
+	StringInfoData identity;
+	TupleDesc	desc = ck_query_desc(query);
+
+	initStringInfo(&identity);
+	ck_fingerprint_tree(tree, &identity);
+	appendBinaryStringInfo(&identity, query->settings.data, query->path_at);
+	appendBinaryStringInfo(&identity, (char *) query->argtypes,
+						   query->nargs * sizeof(Oid));
+	describe_relations(query, &identity);
+	if (ck_fingerprint_functions(query->depends.functions, &identity))
+		query->own_ddl = true;
+	ck_fingerprint_types(desc, &identity);
+	if (query->depends.uses_role)
+		appendStringInfo(&identity, "%s%c%s",
+						 GetUserNameFromId(GetUserId(), false), '\0',
+						 GetUserNameFromId(GetSessionUserId(), false));
+	ck_fingerprint_digest(identity.data, identity.len, query->digest);
+}
+
+static void
+watch_tree(CkQuery *query)
+{
+	MemoryContextCallback *callback;
+
+	if (query->tree_watched)
+		return;
+	callback = MemoryContextAlloc(query->source->query_context,
+								  sizeof(MemoryContextCallback));
+	callback->func = tree_gone_cb;
+	callback->arg = query;
+	MemoryContextRegisterResetCallback(query->source->query_context, callback);
+	query->tree_watched = true;
+}
+
+static void
+derive(CkQuery *query)
+{
+	Query	   *tree = linitial_node(Query, query->source->query_list);
+
+	query->ncells = 0;
+	query->since = NIL;
+	query->own_ddl = false;
+	ck_depwalk(tree, &query->depends);
+	if (ck_depwalk_has_record(ck_query_desc(query)))
+		ck_depwalk_reason(&query->depends, true, "column of type record");
+	if (!ck_track_ddl_watched())
+		ck_depwalk_reason(&query->depends, false,
+						  "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always");
+	query->unsafe_text = ck_depwalk_unsafe_text(ck_query_desc(query));
+	query->denied = !may_call_all(query->depends.functions);
+	identify(query, tree);
+	sum_up_reasons(query);
+	watch_tree(query);
+}
+
+/*
+ * Bring the dependencies up to date.  false: there is no shared memory.
+ * What depends on uncommitted changes of our own is derived every time.
+ */
+bool
+ck_query_dependencies(CkQuery *query)
+{
+	MemoryContext old;
+	uint64		checked = generation;
+
+	if (!ck_segment_attach())
+		return false;
+	if (query->deps_valid && query->deps_checked == generation && !query->own_ddl)
+		return true;
+	query->deps_valid = false;
+	if (query->deps_context == NULL)
+		query->deps_context = AllocSetContextCreate(query->context,
+													"cachekit dependencies",
+													ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(query->deps_context);
+	old = MemoryContextSwitchTo(query->deps_context);
+	query->deps_valid = true;	/* tree_gone_cb may take it back */
+	PG_TRY();
+	{
+		derive(query);
+	}
+	PG_CATCH();
+	{
+		query->deps_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	query->deps_checked = checked;
+	return true;
+}
+
+/*
+ * May the current user run the query?  Nothing is raised: whoever may not is
+ * sent to the executor, which says so in its own words.
+ */
+bool
+ck_query_allowed(CkQuery *query)
+{
+	return !query->denied &&
+		CkCheckPermissions(query->depends.permissions, query->depends.perminfos);
+}
+
+/* ---------------- parameters ---------------- */
+
+typedef struct ArgumentError
+{
+	int			number;
+} ArgumentError;
+
+static void
+argument_error_cb(void *arg)
+{
+	errcontext("parameter $%d of the cached query", ((ArgumentError *) arg)->number);
+}
+
+static void
+check_argument_count(CkQuery *query, int nargs)
+{
+	if (nargs < query->nargs)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_PARAMETER),
+				 errmsg("there is no value for parameter $%d", nargs + 1),
+				 errdetail("The query has %d parameters, \"args\" has %d elements.",
+						   query->nargs, nargs),
+				 errhint("Pass one element for each parameter.")));
+	if (nargs > query->nargs)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_PARAMETER),
+				 errmsg("there is no parameter $%d", query->nargs + 1),
+				 errdetail("The query has %d parameters, \"args\" has %d elements.",
+						   query->nargs, nargs),
+				 errhint("Pass one element for each parameter.")));
+}
+
+/*
+ * Turn text arguments into values by the input functions of the inferred
+ * types, in the current memory context.  NULL without parameters.
+ */
+ParamListInfo
+ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs)
+{
+	ErrorContextCallback callback;
+	ArgumentError state;
+	ParamListInfo params;
+
+	check_argument_count(query, nargs);
+	if (nargs == 0)
+		return NULL;
+	callback.callback = argument_error_cb;
+	callback.arg = &state;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	params = makeParamList(nargs);
+	for (int i = 0; i < nargs; i++)
+	{
+		ParamExternData *param = &params->params[i];
+		Oid			input;
+		Oid			ioparam;
+		char	   *string = nulls[i] ? NULL : TextDatumGetCString(args[i]);
+
+		state.number = i + 1;
+		getTypeInputInfo(query->argtypes[i], &input, &ioparam);
+		param->value = OidInputFunctionCall(input, string, ioparam, -1);
+		param->isnull = nulls[i];
+		param->pflags = PARAM_FLAG_CONST;
+		param->ptype = query->argtypes[i];
+	}
+	error_context_stack = callback.previous;
+	return params;
+}
+
+/* ---------------- execution ---------------- */
+
+/*
+ * Run the query under the given snapshot, which must be active, and send the
+ * rows to dest.
+ */
+void
+ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
+			 DestReceiver *dest)
+{
+	ErrorContextCallback callback;
+	CachedPlan *plan;
+	QueryDesc  *desc;
+
+	callback.callback = query_error_cb;
+	callback.arg = query->text;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	plan = GetCachedPlan(query->source, params, CurrentResourceOwner, NULL);
+	desc = CreateQueryDesc(linitial_node(PlannedStmt, plan->stmt_list), query->text,
+						   snapshot, InvalidSnapshot, dest, params, NULL, 0);
+	ExecutorStart(desc, 0);
+	CkExecutorRun(desc);
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+	ReleaseCachedPlan(plan, CurrentResourceOwner);
+
+	error_context_stack = callback.previous;
+}

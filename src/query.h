@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.h
+ *	  Query texts that this backend has analysed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_QUERY_H
+#define CK_QUERY_H
+
+#include "lib/ilist.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
+#include "utils/plancache.h"
+
+#include "depwalk.h"
+#include "fingerprint.h"
+
+#define CK_MAX_DEPS		64		/* cells of one entry, tags not counted */
+
+/*
+ * An analysed query.  Lives until it is not used for long, or something that
+ * it was derived from has changed; `users` keeps it in place meanwhile.
+ */
+typedef struct CkQuery
+{
+	dlist_node	link;			/* most recently used first */
+	uint64		hash;			/* of text, user and settings */
+	char	   *text;
+	StringInfoData settings;	/* as they were for the analysis */
+	int			path_at;		/* where search_path begins in them */
+	Oid			userid;
+	int			users;
+	bool		dead;			/* to be freed by its last user */
+	MemoryContext context;		/* holds this */
+	CachedPlanSource *source;
+	List	   *names;			/* what the text's names meant: see query.c */
+	uint64		names_checked;	/* generations of catalogs then: query.c */
+	uint64		analysed;
+	bool		tree_watched;
+
+	int			nargs;
+	Oid		   *argtypes;
+
+	/* Derived from the rewritten tree; valid while deps_valid. */
+	bool		deps_valid;
+	uint64		deps_checked;	/* generation of catalogs then */
+	MemoryContext deps_context;
+	CkDepends	depends;
+	bool		never;			/* some reason rules out even a ttl */
+	bool		inexact;		/* some reason asks for a ttl */
+	bool		own_ddl;		/* reads what this transaction has changed */
+	bool		denied;			/* the user may not call some function */
+	bool		unsafe_text;	/* text of some column is not determined */
+	int			ncells;
+	uint32		cells[CK_MAX_DEPS];
+	List	   *since;			/* xids that a snapshot must see */
+	uint8		digest[CK_DIGEST_LEN];
+} CkQuery;
+
+extern void ck_query_init(void);
+extern CkQuery *ck_query_open(const char *text);
+extern void ck_query_close(CkQuery *query);
+extern void ck_query_at_xact_end(void);
+extern bool ck_query_dependencies(CkQuery *query);
+extern bool ck_query_allowed(CkQuery *query);
+extern TupleDesc ck_query_desc(CkQuery *query);
+extern ParamListInfo ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs);
+extern void ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
+						 DestReceiver *dest);
+
+#endif							/* CK_QUERY_H */

@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * serve.h
+ *	  Look up, check, lease, fill, publish: the engine of cached queries.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_SERVE_H
+#define CK_SERVE_H
+
+#include "counters.h"
+#include "query.h"
+#include "stamp.h"
+#include "table.h"
+
+#define CK_MAX_TAGS		32		/* of one cached query */
+#define CK_MAX_STAMPS	(1 + CK_MAX_DEPS + CK_MAX_TAGS)
+
+/* The form in which a result is kept; part of the key. */
+typedef enum CkForm
+{
+	CK_FORM_ROWS = 'r',			/* codec.c's rows */
+	CK_FORM_JSON = 'j'			/* one jsonb datum */
+} CkForm;
+
+/* Meta area of a query's item.  Followed by the Oids of the relations. */
+typedef struct CkEntryMeta
+{
+	uint32		birth;			/* see ck_stamp_birth() */
+	uint16		nstamps;
+	uint16		nrelations;
+	uint32		inexact;		/* stored on the strength of a ttl */
+	uint32		text_slot;		/* querystats.c */
+	CkStamp		stamps[FLEXIBLE_ARRAY_MEMBER];
+} CkEntryMeta;
+
+/* One call.  The caller fills the first part before ck_serve_start(). */
+typedef struct CkRequest
+{
+	CkForm		form;
+	bool		has_ttl;
+	int64		ttl;			/* microseconds */
+	int			ntags;
+	uint32		tags[CK_MAX_TAGS];	/* cells */
+	CkQuery    *query;			/* before ck_serve_bind() */
+	ParamListInfo params;
+
+	/* Worked out by serve.c. */
+	CkBypass	bypass;
+	Snapshot	snapshot;
+	CkSnapshot	wide;
+	uint64		flushes;
+	CkKey		key;
+	CkEntryMeta *meta;
+	int			metalen;
+} CkRequest;
+
+typedef enum CkState
+{
+	CK_STATE_HIT,
+	CK_STATE_STALE,				/* an entry that does not fit */
+	CK_STATE_ABSENT
+} CkState;
+
+/*
+ * How a result reaches the caller.  `hit` gets the stored bytes, aligned to
+ * eight; `run` computes and delivers, and appends the bytes to be stored to
+ * `fill` unless that is NULL: false when they are not worth keeping (more than
+ * `limit`).  `verify` raises an error when the bytes are not what running the
+ * query gives.
+ */
+typedef struct CkProducer
+{
+	void		(*hit) (void *arg, const char *data, Size len);
+	bool		(*run) (void *arg, StringInfo fill, Size limit);
+	void		(*verify) (void *arg, const char *data, Size len);
+	void	   *arg;
+} CkProducer;
+
+extern void ck_serve_start(CkRequest *request);
+extern void ck_serve_bind(CkRequest *request);
+extern void ck_serve_answer(CkRequest *request, const CkProducer *producer);
+extern CkState ck_serve_state(CkRequest *request);
+
+#endif							/* CK_SERVE_H */
