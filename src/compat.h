@@ -51,6 +51,13 @@
 	((void) (perminfos), ExecCheckRTPerms(rtes, false))
 #endif
 
+/* 17 can ask for stronger locks at once. */
+#if PG_VERSION_NUM >= 170000
+#define CkLockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define CkLockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* 18 no longer asks whether a query is run once only. */
 #if PG_VERSION_NUM >= 180000
 #define CkExecutorRun(desc) ExecutorRun(desc, ForwardScanDirection, 0)

@@ -55,9 +55,11 @@ extern Size ck_counters_size(Size budget);
 extern void ck_counters_init(void *ptr, Size size, Size budget);
 extern void ck_counters_attach(void *ptr, Size size);
 
+extern uint16 ck_counters_nslots(void);
 extern uint16 ck_counters_slot(Oid dbid);
 extern void ck_counters_add(uint16 slot, CkCounter which, int64 n);
 extern void ck_count(CkCounter which);
+extern void ck_count_n(CkCounter which, int64 n);
 extern void ck_count_bypass(CkBypass why);
 extern int64 ck_counters_read(uint16 slot, CkCounter which);
 extern int64 ck_counters_read_bypass(uint16 slot, CkBypass why);

@@ -39,6 +39,9 @@ typedef struct CkQuery
 	uint64		analysed;
 	bool		tree_watched;
 
+	uint64		stats_hash;		/* querystats.c; 0: not known yet */
+	uint32		stats_slot;
+
 	int			nargs;
 	Oid		   *argtypes;
 

@@ -1,0 +1,543 @@
+/*-------------------------------------------------------------------------
+ *
+ * serve.c
+ *	  Look up, check, lease, fill, publish: the engine of cached queries.
+ *
+ * A call goes through three steps.
+ *
+ *	ck_serve_start	may this transaction use the cache at all?  Fixes the
+ *					snapshot, and the version of the database's schema that it
+ *					sees, before anything is analysed.
+ *	ck_serve_bind	may this query?  Works out the stamps that an entry must
+ *					have to be valid for the snapshot, and the key.
+ *	ck_serve_answer a hit delivers the entry; a miss takes the lease, looks
+ *					again, computes, and stores the result under the stamps.
+ *
+ * Why the order matters: the schema cell is read first, then invalidation
+ * messages are accepted (ck_query_open), then catalogs are read.  So whatever
+ * was analysed knows of every schema change that the stamp counts.  After the
+ * query has run the schema cell is read again: a change that slipped in
+ * between has registered by then, and the result is not stored.
+ *
+ * "Full", "stale", "too large" are not errors here: the query's rows are
+ * delivered all the same.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/lock.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "debug_point.h"
+#include "guc.h"
+#include "lease.h"
+#include "querystats.h"
+#include "segment.h"
+#include "serve.h"
+#include "xact.h"
+
+/* How often a reader tries to become the one that computes. */
+#define MAX_LEASE_ROUNDS	3
+
+/* ---------------- may we? ---------------- */
+
+static CkBypass
+session_bypass(void)
+{
+	if (!ck_guc_enabled)
+		return CK_BYPASS_DISABLED;
+	if (RecoveryInProgress())
+		return CK_BYPASS_RECOVERY;
+	if (IsParallelWorker())
+		return CK_BYPASS_PARALLEL;
+	if (IsolationIsSerializable())
+		return CK_BYPASS_SERIALIZABLE;
+	if (!ck_segment_attach())
+		return CK_BYPASS_NO_MEMORY;
+	return CK_BYPASS_NONE;
+}
+
+static void
+set_stamp(CkRequest *request, int i, uint32 cell, uint64 version)
+{
+	request->meta->stamps[i].cell = cell;
+	request->meta->stamps[i].version = version;
+	request->meta->stamps[i].zero = 0;
+}
+
+/*
+ * Begin a call under the active snapshot.  Sets request->bypass; the caller
+ * goes on to ck_serve_bind() and ck_serve_answer() whatever it is.
+ */
+void
+ck_serve_start(CkRequest *request)
+{
+	uint32		schema;
+	uint64		version;
+
+	request->meta = palloc0(offsetof(CkEntryMeta, stamps) +
+							CK_MAX_STAMPS * sizeof(CkStamp) +
+							CK_MAX_DEPS * sizeof(Oid));
+	request->snapshot = GetActiveSnapshot();
+	request->bypass = session_bypass();
+	if (request->bypass != CK_BYPASS_NONE)
+		return;
+	request->flushes = ck_segment_flushes();
+	schema = ck_cell_of(CK_DEP_SCHEMA, MyDatabaseId, 0);
+	if (!ck_stamp_snapshot(request->snapshot, &request->wide))
+		request->bypass = CK_BYPASS_SNAPSHOT;
+	else if (ck_xact_is_dirty(schema))
+		request->bypass = CK_BYPASS_OWN_WRITES;
+	else if (!ck_stamp_birth(&request->wide, &request->meta->birth) ||
+			 !ck_stamp_strict(schema, &request->wide, &version))
+		request->bypass = CK_BYPASS_UNKNOWN_VERSION;
+	else
+		set_stamp(request, 0, schema, version);
+}
+
+/* Does the snapshot see all that made the tables tracked? */
+static bool
+sees_tracking(CkRequest *request)
+{
+	ListCell   *lc;
+
+	foreach(lc, request->query->since)
+		if (XidInMVCCSnapshot(lfirst_oid(lc), request->snapshot))
+			return false;
+	return true;
+}
+
+static CkBypass
+query_bypass(CkRequest *request)
+{
+	CkQuery    *query = request->query;
+
+	if (!ck_query_dependencies(query))
+		return CK_BYPASS_NO_MEMORY;
+	if (query->never || (query->inexact && !request->has_ttl))
+		return CK_BYPASS_NOT_CACHEABLE;
+	if (request->form == CK_FORM_JSON && query->unsafe_text && !request->has_ttl)
+		return CK_BYPASS_NOT_CACHEABLE;
+	if (query->own_ddl)
+		return CK_BYPASS_OWN_WRITES;
+	if (!sees_tracking(request))
+		return CK_BYPASS_UNKNOWN_VERSION;
+	if (!ck_query_allowed(query))
+		return CK_BYPASS_PRIVILEGE;
+	return CK_BYPASS_NONE;
+}
+
+/* Stamp the relations' and the tags' cells. */
+static CkBypass
+stamp_cells(CkRequest *request, const uint32 *cells, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		uint64		version;
+
+		if (ck_xact_is_dirty(cells[i]))
+			return CK_BYPASS_OWN_WRITES;
+		if (!ck_stamp_version(cells[i], &request->wide, &version))
+			return CK_BYPASS_UNKNOWN_VERSION;
+		set_stamp(request, request->meta->nstamps++, cells[i], version);
+	}
+	return CK_BYPASS_NONE;
+}
+
+static void
+make_key(CkRequest *request)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, (char *) request->query->digest, CK_DIGEST_LEN);
+	appendStringInfoChar(&buf, request->form);
+	ck_fingerprint_params(request->params, &buf);
+	request->key = ck_table_key(CK_KIND_QUERY, MyDatabaseId, buf.data, buf.len);
+}
+
+/* Where the statistics of the query's text are. */
+static uint32
+stats_slot(CkQuery *query)
+{
+	if (query->stats_hash == 0)
+	{
+		query->stats_hash = ck_querystats_hash(query->text);
+		query->stats_slot = CK_NO_QUERY_SLOT;
+	}
+	query->stats_slot = ck_querystats_slot(query->text, query->stats_hash,
+										   query->stats_slot);
+	return query->stats_slot;
+}
+
+/* The relations read, after the stamps, for those who watch. */
+static void
+finish_meta(CkRequest *request)
+{
+	CkEntryMeta *meta = request->meta;
+	Oid		   *oids = (Oid *) &meta->stamps[meta->nstamps];
+	ListCell   *lc;
+
+	foreach(lc, request->query->depends.relations)
+		if (meta->nrelations < CK_MAX_DEPS)
+			oids[meta->nrelations++] = lfirst_oid(lc);
+	meta->inexact = request->query->inexact;
+	meta->text_slot = stats_slot(request->query);
+	request->metalen = offsetof(CkEntryMeta, stamps) +
+		meta->nstamps * sizeof(CkStamp) + meta->nrelations * sizeof(Oid);
+}
+
+/*
+ * Tie the call to request->query and ->params: stamps and key.  Changes
+ * request->bypass only when it was CK_BYPASS_NONE.
+ */
+void
+ck_serve_bind(CkRequest *request)
+{
+	if (request->bypass == CK_BYPASS_NONE)
+		request->bypass = query_bypass(request);
+	if (request->bypass != CK_BYPASS_NONE)
+		return;
+	request->meta->nstamps = 1; /* the schema's, from ck_serve_start() */
+	make_key(request);
+	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
+	if (request->bypass == CK_BYPASS_NONE)
+		request->bypass = stamp_cells(request, request->tags, request->ntags);
+	if (request->bypass == CK_BYPASS_NONE)
+		finish_meta(request);
+}
+
+/* ---------------- looking up ---------------- */
+
+/* An entry that was found, in one of two places. */
+typedef struct Found
+{
+	CkItemInfo	info;
+	CkItem	   *item;
+	bool		pinned;
+	const CkEntryMeta *meta;
+	const char *value;			/* NULL: to be copied from the pinned item */
+} Found;
+
+static bool
+find_entry(CkRequest *request, CkSmall *small, Found *found)
+{
+	switch (ck_table_read_small(&request->key, 0, small))
+	{
+		case CK_READ_ABSENT:
+			return false;
+		case CK_READ_HIT:
+			found->info = small->info;
+			found->item = small->item;
+			found->pinned = false;
+			found->meta = (const CkEntryMeta *) small->data;
+			found->value = small->data + MAXALIGN(small->info.metalen);
+			return true;
+		case CK_READ_USE_PIN:
+			break;
+	}
+	found->item = ck_table_pin(&request->key, 0);
+	if (found->item == NULL)
+		return false;
+	ck_item_info(found->item, &found->info);
+	found->pinned = true;
+	found->meta = ck_item_meta(found->item);
+	found->value = NULL;
+	return true;
+}
+
+/*
+ * Is the entry what the query would return under our snapshot?  An inexact
+ * one must be young enough for the caller, too.
+ */
+static bool
+fits(CkRequest *request, const Found *found)
+{
+	const CkEntryMeta *meta = found->meta;
+
+	if (meta->birth != request->meta->birth ||
+		meta->nstamps != request->meta->nstamps ||
+		memcmp(meta->stamps, request->meta->stamps,
+			   meta->nstamps * sizeof(CkStamp)) != 0)
+		return false;
+	if (found->info.expires_at == 0 && !meta->inexact)
+		return true;
+	else
+	{
+		TimestampTz now = ck_clock_now();
+
+		if (found->info.expires_at != 0 && now >= found->info.expires_at)
+			return false;
+		return !meta->inexact || now < found->info.stored_at + request->ttl;
+	}
+}
+
+static void
+leave_entry(Found *found)
+{
+	if (found->pinned)
+		ck_table_unpin(found->item);
+}
+
+/* The value's bytes, aligned; copied with no lock held. */
+static const char *
+entry_value(Found *found)
+{
+	char	   *copy;
+
+	if (found->value != NULL)
+		return found->value;
+	copy = MemoryContextAllocHuge(CurrentMemoryContext, Max(found->info.vallen, 1));
+	ck_item_copy_value(found->item, 0, copy, found->info.vallen);
+	return copy;
+}
+
+static void
+count_hit(CkRequest *request, const Found *found)
+{
+	ck_count(CK_CTR_HITS);
+	ck_count_n(CK_CTR_TIME_SAVED_US, found->info.cost_us);
+	ck_table_note_hit(&request->key, found->item, found->info.id);
+	ck_querystats_hit(request->meta->text_slot, found->info.cost_us);
+}
+
+/* Deliver the entry if it is there and valid. */
+static CkState
+try_hit(CkRequest *request, const CkProducer *producer)
+{
+	CkSmall		small;
+	Found		found;
+	const char *value;
+	bool		inexact;
+
+	if (!find_entry(request, &small, &found))
+		return CK_STATE_ABSENT;
+	if (!fits(request, &found))
+	{
+		leave_entry(&found);
+		return CK_STATE_STALE;
+	}
+	value = entry_value(&found);
+	inexact = found.meta->inexact;
+	leave_entry(&found);
+	count_hit(request, &found);
+	if (ck_guc_verify && !inexact)
+		producer->verify(producer->arg, value, found.info.vallen);
+	producer->hit(producer->arg, value, found.info.vallen);
+	return CK_STATE_HIT;
+}
+
+/* What would happen now?  Counts and delivers nothing. */
+CkState
+ck_serve_state(CkRequest *request)
+{
+	CkSmall		small;
+	Found		found;
+	bool		valid;
+
+	if (!find_entry(request, &small, &found))
+		return CK_STATE_ABSENT;
+	valid = fits(request, &found);
+	leave_entry(&found);
+	return valid ? CK_STATE_HIT : CK_STATE_STALE;
+}
+
+/* ---------------- filling ---------------- */
+
+/*
+ * Entries whose stamps are of the same cells are ordered: a newer one stays.
+ */
+static bool
+may_replace(const CkItemInfo *resident, const void *resident_meta,
+			const CkItemInfo *fresh, const void *fresh_meta, void *arg)
+{
+	const CkEntryMeta *old = resident_meta;
+	const CkEntryMeta *new = fresh_meta;
+
+	if (old->nstamps != new->nstamps || old->inexact || new->inexact)
+		return true;
+	if (old->birth > new->birth)
+		return false;
+	for (int i = 0; i < old->nstamps; i++)
+	{
+		if (old->stamps[i].cell != new->stamps[i].cell)
+			return true;
+		if (old->stamps[i].version > new->stamps[i].version)
+			return false;
+	}
+	return true;
+}
+
+/* Has the schema stayed as it was, and nobody flushed, while we computed? */
+static bool
+still_good(CkRequest *request)
+{
+	uint64		version;
+	const CkStamp *schema = &request->meta->stamps[0];
+
+	return ck_segment_flushes() == request->flushes &&
+		ck_stamp_strict(schema->cell, &request->wide, &version) &&
+		version == schema->version;
+}
+
+static void
+publish(CkRequest *request, StringInfo fill, uint32 cost_us)
+{
+	CkItemSpec	spec = {0};
+	CkItem	   *item;
+
+	CK_DEBUG_POINT("publish");
+	if (!still_good(request))
+		return;
+	spec.key = request->key;
+	spec.meta = request->meta;
+	spec.metalen = request->metalen;
+	spec.vallen = fill->len;
+	spec.cost_us = cost_us;
+	if (request->has_ttl)
+		spec.expires_at = ck_clock_now() + request->ttl;
+	item = ck_table_prepare(&spec);
+	if (item == NULL)
+	{
+		ck_count(CK_CTR_NO_ROOM);
+		return;
+	}
+	ck_table_write(item, 0, fill->data, fill->len);
+	if (ck_table_link(item, may_replace, NULL))
+		ck_count(CK_CTR_FILLS);
+}
+
+static uint32
+microseconds_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return (uint32) Min(INSTR_TIME_GET_MICROSEC(now), PG_UINT32_MAX);
+}
+
+/* Run the query, deliver its rows and store them. */
+static void
+fill(CkRequest *request, const CkProducer *producer)
+{
+	Size		limit = (Size) ck_guc_max_entry_size * 1024;
+	StringInfoData bytes;
+	instr_time	start;
+	uint32		cost;
+	bool		complete;
+
+	INSTR_TIME_SET_CURRENT(start);
+	initStringInfo(&bytes);
+	CK_DEBUG_POINT("fill");
+	complete = producer->run(producer->arg, &bytes, limit);
+	cost = microseconds_since(start);
+	ck_querystats_fill(request->meta->text_slot, cost, complete ? bytes.len : 0);
+	if (complete)
+		publish(request, &bytes, cost);
+	else
+		ck_count(CK_CTR_OVERSIZE);
+	pfree(bytes.data);
+}
+
+/*
+ * May this transaction wait for another that computes the same?  Not if it
+ * holds what the other may need: see lease.c.
+ */
+static bool
+may_wait(CkRequest *request)
+{
+	ListCell   *lc;
+
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+	foreach(lc, request->query->depends.relations)
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
+		if (CkLockHeldByMe(&tag, AccessExclusiveLock))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * We hold the lease.  Somebody may have published between our look and the
+ * lease, so look again.
+ */
+static void
+fill_as_leader(CkRequest *request, const CkProducer *producer)
+{
+	if (try_hit(request, producer) != CK_STATE_HIT)
+	{
+		ck_count(CK_CTR_MISSES);
+		fill(request, producer);
+	}
+	ck_lease_release(request->key.hash);
+}
+
+/*
+ * Nothing valid was found.  One of those who miss computes; the others wait
+ * and look again.  An entry that the leader has published and that does not
+ * fit us (our snapshot is another) is no reason to wait once more; a leader
+ * that failed is.
+ */
+static void
+answer_miss(CkRequest *request, const CkProducer *producer)
+{
+	bool		patient = may_wait(request);
+
+	for (int round = 0; round < MAX_LEASE_ROUNDS; round++)
+	{
+		CkLease		lease = ck_lease_acquire(request->key.hash, patient);
+		CkState		state;
+
+		if (lease == CK_LEASE_OWNED)
+		{
+			fill_as_leader(request, producer);
+			return;
+		}
+		if (patient)
+			ck_count(CK_CTR_LEASE_WAITS);
+		if (lease == CK_LEASE_NONE)
+			break;
+		state = try_hit(request, producer);
+		if (state == CK_STATE_HIT)
+			return;
+		if (state == CK_STATE_STALE)
+			break;
+	}
+	ck_count(CK_CTR_MISSES);
+	fill(request, producer);
+}
+
+/* Answer the call: from the cache if that is exact, else by running it. */
+void
+ck_serve_answer(CkRequest *request, const CkProducer *producer)
+{
+	CkState		state;
+
+	if (request->bypass != CK_BYPASS_NONE)
+	{
+		ck_count_bypass(request->bypass);
+		ck_querystats_bypass(stats_slot(request->query));
+		(void) producer->run(producer->arg, NULL, 0);
+		return;
+	}
+	state = try_hit(request, producer);
+	if (state == CK_STATE_HIT)
+		return;
+	if (state == CK_STATE_STALE)
+		ck_count(CK_CTR_INVALIDATIONS);
+	answer_miss(request, producer);
+}
