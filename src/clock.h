@@ -16,4 +16,8 @@ extern int	ck_clock_shift_ms;	/* added to the clock, for tests */
 
 extern TimestampTz ck_clock_now(void);
 
+#ifdef CACHEKIT_DEBUG
+extern int	ck_clock_shift_ms;	/* added to now; a GUC of guc.c */
+#endif
+
 #endif							/* CK_CLOCK_H */

@@ -97,6 +97,8 @@ typedef bool (*CkMayReplace) (const CkItemInfo *resident, const void *resident_m
 
 /*
  * Visit an item under the shard's lock: same restrictions.  key is flat too.
+ * True means "remove it" to ck_table_unlink_if(), "go on" to
+ * ck_table_foreach().
  */
 typedef bool (*CkVisit) (const CkItemInfo *info, const void *key, const void *meta,
 						 void *arg);
@@ -112,6 +114,7 @@ extern CkItem *ck_table_prepare(const CkItemSpec *spec);
 extern void ck_table_write(CkItem *item, uint32 offset, const void *data, uint32 len);
 extern bool ck_table_link(CkItem *item, CkMayReplace may_replace, void *arg);
 extern void ck_table_discard(CkItem *item);
+extern void ck_table_disown(CkItem *item);
 
 /* Reading. */
 extern CkReadResult ck_table_read_small(const CkKey *key, TimestampTz now, CkSmall *out);

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * evict.h
+ *	  Room for new items: allocation, and the choice of who has to go.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_EVICT_H
+#define CK_EVICT_H
+
+#include "item.h"
+
+/*
+ * Take a linked item out of the table, if that is possible at once: it is not
+ * pinned, and its shard's lock is free; if expired_ms is not zero, only if it
+ * has expired by then.  Called with the arena lock held, must not wait.  Sets
+ * the hash of the item's key.  The item's memory is the caller's then.
+ */
+typedef bool (*CkTryUnlink) (CkItem *item, uint64 expired_ms, uint64 *hash);
+
+extern Size ck_evict_size(Size budget);
+extern void ck_evict_init(void *ptr, Size size, uint64 capacity);
+extern void ck_evict_attach(void *ptr);
+
+extern CkItem *ck_evict_alloc(uint32 size, uint32 flat, uint64 now_ms,
+							  CkTryUnlink try_unlink);
+extern void ck_evict_enter(CkItem *item, uint64 hash, bool in_use);
+extern void ck_evict_leave(CkItem *item);
+extern void ck_evict_ttl_changed(int change);
+extern uint64 ck_evict_nttl(void);
+
+extern const char *ck_evict_check(uint64 *nitems, uint64 *nbytes);
+
+#endif							/* CK_EVICT_H */
