@@ -42,6 +42,8 @@
 
 #define FLAG_NULL		0x0001	/* of an item: its value is NULL */
 
+#define MAX_TTL			((double) 30 * 365 * USECS_PER_DAY)
+
 #define PRINT_CELL		PG_UINT32_MAX	/* "cell" of a type's fingerprint */
 
 /* Where ck_table_read_small() copies to. */
@@ -100,7 +102,8 @@ tag_cell(text *tag)
 
 /*
  * When does something of this time to live, NULL for the default, expire?  A
- * month is 30 days.  Returns false when it does so at once.
+ * month is 30 days.  What lasts longer than the table can count, some thirty
+ * years, lasts for ever.  Returns false when it expires at once.
  */
 bool
 ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at)
@@ -117,9 +120,9 @@ ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at)
 	}
 	approx = ((double) ttl->month * DAYS_PER_MONTH + ttl->day) *
 		(double) USECS_PER_DAY + (double) ttl->time;
-	if (approx > (double) (PG_INT64_MAX / 4))
-		return true;			/* a hundred thousand years: never */
-	if (approx < -(double) (PG_INT64_MAX / 4))
+	if (approx > MAX_TTL)
+		return true;
+	if (approx < -MAX_TTL)
 		return false;
 	usecs = ((int64) ttl->month * DAYS_PER_MONTH + ttl->day) * USECS_PER_DAY +
 		ttl->time;
