@@ -42,6 +42,13 @@
 	pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define CkRelationOwnerCheck(relation, role) \
+	object_ownercheck(RelationRelationId, relation, role)
+#else
+#define CkRelationOwnerCheck(relation, role) pg_class_ownercheck(relation, role)
+#endif
+
 /* 16 moved what is to be checked out of the range table. */
 #if PG_VERSION_NUM >= 160000
 #define CkCheckPermissions(rtes, perminfos) \

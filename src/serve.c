@@ -153,8 +153,9 @@ stamp_cells(CkRequest *request, const uint32 *cells, int n)
 	return CK_BYPASS_NONE;
 }
 
-static void
-make_key(CkRequest *request)
+/* The key of request->query, whose dependencies are known, with ->params. */
+void
+ck_serve_key(CkRequest *request)
 {
 	StringInfoData buf;
 
@@ -208,7 +209,7 @@ ck_serve_bind(CkRequest *request)
 	if (request->bypass != CK_BYPASS_NONE)
 		return;
 	request->meta->nstamps = 1; /* the schema's, from ck_serve_start() */
-	make_key(request);
+	ck_serve_key(request);
 	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
 	if (request->bypass == CK_BYPASS_NONE)
 		request->bypass = stamp_cells(request, request->tags, request->ntags);

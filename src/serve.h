@@ -79,6 +79,7 @@ typedef struct CkProducer
 
 extern void ck_serve_start(CkRequest *request);
 extern void ck_serve_bind(CkRequest *request);
+extern void ck_serve_key(CkRequest *request);
 extern void ck_serve_answer(CkRequest *request, const CkProducer *producer);
 extern CkState ck_serve_state(CkRequest *request);
 

@@ -408,7 +408,7 @@ describe_member(Oid relid, bool with_apply, CkTracked *result,
 	}
 	read_triggers(relid, &coverage, shape, since);
 	result->own_ddl |= coverage.own_ddl;
-	if (!covered(&coverage, with_apply))
+	if (!covered(&coverage, with_apply && relkind == RELKIND_RELATION))
 		not_tracked(result, psprintf("table %s is not tracked", qualified_name(relid)));
 }
 

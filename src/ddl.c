@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *	  What schema changes mean for the cache: the event trigger.
+ *
+ * Most DDL needs no action: the shape of a relation (track.c) is part of the
+ * identity of entries, so altering, truncating or rewriting a table leaves
+ * its old entries unreachable.  Left to do:
+ *
+ *	- functions, types, operators and the like may change what is hidden from
+ *	  the query tree (a function called by a function, a label of an enum): the
+ *	  schema cell of the database, on which all entries depend;
+ *	- REFRESH MATERIALIZED VIEW writes to it, and no trigger can watch that;
+ *	- a new partition or child of a tracked table is tracked, too;
+ *	- a table that a subscription comes to write to needs a row trigger.
+ *
+ * The event trigger is enabled always; a query is exact only while it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_subscription_rel.h"
+#include "commands/event_trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "tcop/cmdtag.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "invalidate.h"
+#include "track.h"
+
+PG_FUNCTION_INFO_V1(cachekit_on_ddl);
+
+/* Words in the tags of commands that change more than relations. */
+static const char *const semantic_words[] = {
+	"FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "OPERATOR", "TYPE",
+	"DOMAIN", "CAST", "COLLATION", "CONVERSION", "TEXT SEARCH", "LANGUAGE",
+	"TRANSFORM", "EXTENSION", "OWNED", "DROP SCHEMA", "IMPORT FOREIGN"
+};
+
+static bool
+changes_semantics(const char *tag)
+{
+	for (int i = 0; i < lengthof(semantic_words); i++)
+		if (strstr(tag, semantic_words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* The tables and materialized views that the command dealt with. */
+static List *
+command_relations(void)
+{
+	List	   *result = NIL;
+
+	if (SPI_execute("SELECT DISTINCT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+					" WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the commands of an event trigger");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		oid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+										1, &isnull);
+
+		if (!isnull)
+			result = lappend_oid(result, DatumGetObjectId(oid));
+	}
+	return result;
+}
+
+static void
+relations_changed(void)
+{
+	List	   *relations = command_relations();
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		switch (get_rel_relkind(relid))
+		{
+			case RELKIND_RELATION:
+			case RELKIND_PARTITIONED_TABLE:
+				ck_invalidate_extend_family(relid);
+				break;
+			case RELKIND_MATVIEW:
+				ck_invalidate_relation(relid);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+static List *
+subscribed_relations(void)
+{
+	Relation	catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = lappend_oid(result,
+							 ((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
+}
+
+static void
+subscriptions_changed(void)
+{
+	List	   *relations = subscribed_relations();
+	ListCell   *lc;
+
+	foreach(lc, relations)
+		ck_invalidate_extend_family(lfirst_oid(lc));
+}
+
+/* on ddl_command_end */
+Datum
+cachekit_on_ddl(PG_FUNCTION_ARGS)
+{
+	const char *tag;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"cachekit_on_ddl\" must be called as an event trigger")));
+	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
+	tag = GetCommandTagName(((EventTriggerData *) fcinfo->context)->tag);
+
+	SPI_connect();
+	if (changes_semantics(tag))
+		ck_invalidate_schema();
+	if (strstr(tag, "SUBSCRIPTION") != NULL)
+		subscriptions_changed();
+	else if (strstr(tag, "TABLE") != NULL || strstr(tag, "MATERIALIZED VIEW") != NULL ||
+			 strcmp(tag, "SELECT INTO") == 0)
+		relations_changed();
+	SPI_finish();
+	PG_RETURN_NULL();
+}

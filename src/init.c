@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * init.c
+ *	  _PG_init: settings, subsystems, hooks.  Nobody includes this.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+#include "cells.h"
+#include "counters.h"
+#include "guc.h"
+#include "kv_pending.h"
+#include "query.h"
+#include "querystats.h"
+#include "segment.h"
+#include "table.h"
+#include "xact.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+static const CkSubsystem subsystems[] = {
+	{"counters", ck_counters_size, ck_counters_init, ck_counters_attach},
+	{"cells", ck_cells_size, ck_cells_init, ck_cells_attach},
+	{"query statistics", ck_querystats_size, ck_querystats_init, ck_querystats_attach},
+	{"table", ck_table_size, ck_table_init, ck_table_attach}
+};
+
+static const CkXactHooks query_hooks = {
+	.commit = ck_query_at_xact_end,
+	.abort = ck_query_at_xact_end
+};
+
+static shmem_request_hook_type prev_shmem_request = NULL;
+static shmem_startup_hook_type prev_shmem_startup = NULL;
+
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request)
+		prev_shmem_request();
+	ck_segment_shmem_request();
+}
+
+static void
+shmem_startup(void)
+{
+	if (prev_shmem_startup)
+		prev_shmem_startup();
+	ck_segment_shmem_startup();
+}
+
+/*
+ * Runs in the postmaster when preloaded, else in each backend on its first
+ * use of the library.
+ */
+void
+_PG_init(void)
+{
+	ck_guc_define();
+	ck_segment_configure(subsystems, lengthof(subsystems));
+	ck_xact_init();
+	ck_xact_add_hooks(&query_hooks);
+	ck_xact_add_hooks(&ck_kv_pending_hooks);
+	ck_query_init();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	prev_shmem_request = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+}

@@ -1,0 +1,467 @@
+/*-------------------------------------------------------------------------
+ *
+ * invalidate.c
+ *	  The trigger functions, and attaching them.
+ *
+ * cache_track() gives every member of a table's family (track.c) one
+ * statement trigger that fires before anything changes, always: in replica
+ * role, too.  The apply worker of logical replication fires row triggers
+ * only, so members that a subscription writes to get a second one, which
+ * fires in replica role alone and costs other sessions nothing to run.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "args.h"
+#include "cells.h"
+#include "compat.h"
+#include "counters.h"
+#include "invalidate.h"
+#include "kv_pending.h"
+#include "segment.h"
+#include "track.h"
+#include "xact.h"
+
+PG_FUNCTION_INFO_V1(cachekit_cache_invalidate);
+PG_FUNCTION_INFO_V1(cachekit_cache_invalidate_tags);
+PG_FUNCTION_INFO_V1(cachekit_cache_track);
+PG_FUNCTION_INFO_V1(cachekit_cache_untrack);
+PG_FUNCTION_INFO_V1(cachekit_cache_invalidate_table);
+
+/* ---------------- marking ---------------- */
+
+static void
+mark(CkDepKind kind, Oid object)
+{
+	if (ck_segment_attach())
+		ck_xact_mark(ck_cell_of(kind, MyDatabaseId, object));
+	else
+		ck_xact_mark_lost();
+}
+
+/* This transaction writes to the relation, or does what amounts to it. */
+void
+ck_invalidate_relation(Oid relid)
+{
+	List	   *relids = ck_track_marks(relid);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		mark(CK_DEP_RELATION, lfirst_oid(lc));
+	list_free(relids);
+}
+
+/* This transaction changes what functions, types or operators mean. */
+void
+ck_invalidate_schema(void)
+{
+	mark(CK_DEP_SCHEMA, 0);
+}
+
+/* ---------------- triggers ---------------- */
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger", name)));
+	return (TriggerData *) fcinfo->context;
+}
+
+/* What a trigger function returns so that the change goes its way. */
+static Datum
+go_on(TriggerData *data)
+{
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(data->tg_newtuple);
+	return PointerGetDatum(data->tg_trigtuple);
+}
+
+/* cache_invalidate() -> trigger */
+Datum
+cachekit_cache_invalidate(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, "cache_invalidate");
+	Relation	rel = data->tg_relation;
+
+	if (likely(!rel->rd_rel->relispartition))
+		mark(CK_DEP_RELATION, RelationGetRelid(rel));
+	else
+		ck_invalidate_relation(RelationGetRelid(rel));
+	return go_on(data);
+}
+
+/* ---------------- tags by row ---------------- */
+
+/*
+ * Replace each {column} of a template by the row's value.  NULL when one of
+ * the values is null: such a row has no such tag.
+ */
+static char *
+fill_template(const char *template, Relation rel, HeapTuple tuple)
+{
+	StringInfoData buf;
+	const char *p = template;
+
+	initStringInfo(&buf);
+	while (*p)
+	{
+		const char *end;
+		char	   *column;
+		char	   *value;
+		int			attno;
+
+		if (*p != '{')
+		{
+			appendStringInfoChar(&buf, *p++);
+			continue;
+		}
+		end = strchr(p, '}');
+		if (end == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("tag template \"%s\" lacks a closing brace", template)));
+		column = pnstrdup(p + 1, end - p - 1);
+		attno = SPI_fnumber(RelationGetDescr(rel), column);
+		if (attno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of tag template \"%s\" does not exist",
+							column, template),
+					 errdetail("Table \"%s\" has no such column.",
+							   RelationGetRelationName(rel))));
+		value = SPI_getvalue(tuple, RelationGetDescr(rel), attno);
+		if (value == NULL)
+			return NULL;
+		appendStringInfoString(&buf, value);
+		p = end + 1;
+	}
+	return buf.data;
+}
+
+static void
+invalidate_tag_of(const char *template, Relation rel, HeapTuple tuple)
+{
+	char	   *tag = fill_template(template, rel, tuple);
+	uint32		cell;
+
+	if (tag == NULL)
+		return;
+	ck_args_check_tag(tag, strlen(tag));
+	if (!ck_segment_attach())
+	{
+		ck_xact_mark_lost();
+		return;
+	}
+	cell = ck_cell_of_tag(MyDatabaseId, tag, strlen(tag));
+	ck_xact_mark(cell);
+	ck_kv_pending_invalidate(cell);
+}
+
+/* cache_invalidate_tags() -> trigger; arguments are templates */
+Datum
+cachekit_cache_invalidate_tags(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, "cache_invalidate_tags");
+	Trigger    *trigger = data->tg_trigger;
+
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"cache_invalidate_tags\" must be fired for each row"),
+				 errhint("Create the trigger with FOR EACH ROW.")));
+	if (trigger->tgnargs == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("function \"cache_invalidate_tags\" needs at least one tag template"),
+				 errhint("For example: cache_invalidate_tags('user:{user_id}').")));
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		invalidate_tag_of(trigger->tgargs[i], data->tg_relation, data->tg_trigtuple);
+		if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+			invalidate_tag_of(trigger->tgargs[i], data->tg_relation, data->tg_newtuple);
+	}
+	return go_on(data);
+}
+
+/* ---------------- attaching ---------------- */
+
+static char *
+table_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+static void
+run_ddl(const char *format,...) pg_attribute_printf(1, 2);
+
+static void
+run_ddl(const char *format,...)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&sql, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&sql, needed);
+	}
+	if (SPI_execute(sql.data, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", sql.data);
+	pfree(sql.data);
+}
+
+static void
+drop_triggers(Oid relid)
+{
+	run_ddl("DROP TRIGGER IF EXISTS " CK_TRIGGER_NAME " ON %s", table_name(relid));
+	run_ddl("DROP TRIGGER IF EXISTS " CK_ROW_TRIGGER_NAME " ON %s", table_name(relid));
+}
+
+static void
+attach_triggers(Oid relid, bool with_apply)
+{
+	char	   *table = table_name(relid);
+	const char *schema = quote_identifier(get_namespace_name(ck_track_namespace()));
+
+	drop_triggers(relid);
+	run_ddl("CREATE TRIGGER " CK_TRIGGER_NAME
+			" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
+			" FOR EACH STATEMENT EXECUTE FUNCTION %s.cache_invalidate()",
+			table, schema);
+	run_ddl("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER " CK_TRIGGER_NAME, table);
+	if (!with_apply || get_rel_relkind(relid) != RELKIND_RELATION)
+		return;
+	run_ddl("CREATE TRIGGER " CK_ROW_TRIGGER_NAME
+			" BEFORE INSERT OR UPDATE OR DELETE ON %s"
+			" FOR EACH ROW EXECUTE FUNCTION %s.cache_invalidate()",
+			table, schema);
+	run_ddl("ALTER TABLE ONLY %s ENABLE REPLICA TRIGGER " CK_ROW_TRIGGER_NAME, table);
+}
+
+/* Bring every member of a family to the same state; quiet when it is there. */
+static void
+attach_to_family(List *family, bool only_owned)
+{
+	bool		with_apply = ck_track_needs_apply_triggers(family);
+	ListCell   *lc;
+
+	foreach(lc, family)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (ck_track_has_triggers(relid, with_apply &&
+								  get_rel_relkind(relid) == RELKIND_RELATION))
+			continue;
+		if (only_owned && !CkRelationOwnerCheck(relid, GetUserId()))
+		{
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("table %s is not tracked", table_name(relid)),
+					 errdetail("Queries on its parents are not cached until it is."),
+					 errhint("Its owner can call cache_track().")));
+			continue;
+		}
+		attach_triggers(relid, with_apply);
+	}
+}
+
+/* Raise an error unless the relation is one that triggers can watch. */
+static void
+check_trackable(Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+	const char *what = NULL;
+	const char *hint = NULL;
+
+	if (kind == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (relid < FirstNormalObjectId)
+		what = "a system catalog", hint = "Queries on catalogs are cached only with a ttl.";
+	else if (kind == RELKIND_VIEW)
+		what = "a view", hint = "Track the tables that it reads.";
+	else if (kind == RELKIND_FOREIGN_TABLE)
+		what = "a foreign table", hint = "Give cached_query() a ttl instead.";
+	else if (kind == RELKIND_MATVIEW)
+		what = "a materialized view", hint = "It needs no triggers: REFRESH is seen as it is.";
+	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		what = "not a table", hint = "Only tables can be tracked.";
+	else if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		what = "a temporary table", hint = "Temporary tables are private to a session and never cached.";
+	if (what)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("can not track \"%s\"", get_rel_name(relid)),
+				 errdetail("It is %s.", what),
+				 errhint("%s", hint)));
+}
+
+static void
+check_columns(Oid relid, ArrayType *columns)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+					  &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		const char *name = nulls[i] ? NULL : NameStr(*DatumGetName(values[i]));
+		AttrNumber	attno;
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"key_columns\" must not contain nulls")));
+		attno = get_attnum(relid, name);
+		if (attno == InvalidAttrNumber || attno < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of relation \"%s\" does not exist",
+							name, get_rel_name(relid))));
+	}
+}
+
+static List *
+trackable_family(Oid relid)
+{
+	bool		foreign;
+	List	   *family = ck_track_family(relid, &foreign);
+
+	if (foreign)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("can not track \"%s\"", get_rel_name(relid)),
+				 errdetail("A partition or child of it is a foreign table."),
+				 errhint("Give cached_query() a ttl instead.")));
+	return family;
+}
+
+static Oid
+table_argument(FunctionCallInfo fcinfo)
+{
+	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"tbl\" must not be null")));
+	return PG_GETARG_OID(0);
+}
+
+/*
+ * cache_track(tbl, VARIADIC key_columns): attach all triggers to the whole
+ * family.  Tracking counts as a write of the table.
+ */
+Datum
+cachekit_cache_track(PG_FUNCTION_ARGS)
+{
+	Oid			relid = table_argument(fcinfo);
+
+	check_trackable(relid);
+	if (PG_NARGS() > 1 && !PG_ARGISNULL(1))
+		check_columns(relid, PG_GETARG_ARRAYTYPE_P(1));
+	SPI_connect();
+	attach_to_family(trackable_family(relid), false);
+	ck_invalidate_relation(relid);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* cache_untrack(tbl): remove the triggers from the whole family. */
+Datum
+cachekit_cache_untrack(PG_FUNCTION_ARGS)
+{
+	Oid			relid = table_argument(fcinfo);
+	bool		foreign;
+	ListCell   *lc;
+	List	   *family;
+
+	check_trackable(relid);
+	SPI_connect();
+	family = ck_track_family(relid, &foreign);
+	foreach(lc, family)
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
+			drop_triggers(lfirst_oid(lc));
+	ck_invalidate_relation(relid);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * A relation was made or altered: if its family has a tracked member, the
+ * others are to be tracked, too.  SPI must be connected.
+ */
+void
+ck_invalidate_extend_family(Oid relid)
+{
+	bool		foreign;
+	List	   *family;
+	ListCell   *lc;
+	bool		tracked = false;
+
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		return;
+	family = ck_track_family(relid, &foreign);
+	if (foreign)
+		return;
+	foreach(lc, family)
+		tracked |= ck_track_has_triggers(lfirst_oid(lc), false);
+	if (tracked)
+		attach_to_family(family, true);
+}
+
+/*
+ * cache_invalidate_table(tbl): as if this transaction wrote to it.  A standby
+ * has nothing cached that depends on tables.
+ */
+Datum
+cachekit_cache_invalidate_table(PG_FUNCTION_ARGS)
+{
+	Oid			relid = table_argument(fcinfo);
+
+	if (get_rel_relkind(relid) == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (RecoveryInProgress())
+		PG_RETURN_VOID();
+	(void) GetTopTransactionId();	/* what is registered at commit */
+	ck_invalidate_relation(relid);
+	ck_count(CK_CTR_INVALIDATIONS);
+	PG_RETURN_VOID();
+}
