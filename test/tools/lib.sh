@@ -116,4 +116,6 @@ start_server() {
 
 stop_server() {
   as_user pg_ctl -D "$CK_WORK/data" -m fast -w -s stop
+  as_user rm -rf "$CK_WORK/data"
+  unset PGHOST PGPORT PGUSER PGDATABASE
 }

@@ -56,6 +56,16 @@ select_tests() {
   done | awk '!seen[$0]++'
 }
 
+# without_expected DIRECTORY NAMES...: those that have no expected output; one
+# of them would end pg_regress' whole run.
+without_expected() {
+  local name directory=$1
+
+  for name in "${@:2}"; do
+    [ -f "$directory/$name.out" ] || echo "$name"
+  done
+}
+
 # make_config MODE VERIFY: prints the name of a configuration file.
 make_config() {
   local file=$CK_WORK/out/$1-verify-$2.conf
@@ -89,7 +99,7 @@ count_regress() {
   fi
   if [ "$bad" -gt 0 ]; then
     [ ! -s "$out/regression.diffs" ] || head -n 600 "$out/regression.diffs"
-    [ -n "$line" ] || tail -n 30 "$out"/log/*.log 2>/dev/null
+    [ -n "$line" ] || tail -n 30 "$out/log/postmaster.log" 2>/dev/null
   fi
   if crashed "$out/log/postmaster.log"; then
     echo "the server crashed or leaked, see above"
@@ -123,31 +133,58 @@ pg_regress_suite() {
   as_user rm -rf "$out/instance"
 }
 
+# The unit tests need no cachekit in the server.
 suite_unit() {
+  local status
+
   [ -f src/test/unit/Makefile ] || return 0
-  pg_regress_suite unit "$(make_config ondemand off)" src/test/unit
+  ! wanted unit ||
+    pg_regress_suite unit "$(make_config ondemand off)" src/test/unit
+  [ -f src/test/unit/shared.sh ] && wanted shared || return 0
+  say "unit, several sessions"
+  start_server src/test/ondemand.conf
+  as_user timeout 300 sh src/test/unit/shared.sh 4 2000 </dev/null 2>&1
+  status=$?
+  stop_server
+  if [ $status -eq 0 ] && ! crashed out/server.log; then
+    count shared 1 0
+  else
+    count shared 0 1
+  fi
 }
 
 # suite_sql regress|isolation
 suite_sql() {
-  local mode verify tests label
+  local mode verify label
 
   for verify in $VERIFIES; do
     for mode in $MODES; do
       label="$1, $mode"
       [ "$verify" = off ] || label+=", verify"
       if [ "$1" = regress ]; then
-        tests=$(select_tests src/sql sql "$mode" "$verify")
-        set -- "$1" ISOLATION= REGRESS="${tests//$'\n'/ }"
+        sql_run "$label" "$mode" "$verify" src/sql sql src/expected \
+          ISOLATION= REGRESS
       else
-        tests=$(select_tests src/test/specs spec "$mode" "$verify")
-        set -- "$1" REGRESS= ISOLATION="${tests//$'\n'/ }"
+        sql_run "$label" "$mode" "$verify" src/test/specs spec \
+          src/test/expected REGRESS= ISOLATION
       fi
-      [ -n "$tests" ] || continue
-      pg_regress_suite "$label" "$(make_config "$mode" "$verify")" src \
-        TAP_TESTS= "${@:2}"
     done
   done
+}
+
+# sql_run LABEL MODE VERIFY TESTS SUFFIX EXPECTED OTHER-SUITE=  THIS-SUITE
+sql_run() {
+  local tests missing
+
+  tests=$(select_tests "$4" "$5" "$2" "$3")
+  missing=$(without_expected "$6" $tests)
+  if [ -n "$missing" ]; then
+    say "$1: no expected output:" $missing
+    count "$1, no expected output" 0 "$(wc -w <<<"$missing")"
+    tests=$(grep -vxF "$missing" <<<"$tests")
+  fi
+  [ -z "$tests" ] || pg_regress_suite "$1" "$(make_config "$2" "$3")" src \
+    TAP_TESTS= "$7" "$8=${tests//$'\n'/ }"
 }
 
 # count_tap LABEL STATUS LOG: from prove's summary.
