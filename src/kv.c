@@ -22,20 +22,18 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "cached_query.h"
 #include "cells.h"
 #include "clock.h"
 #include "counters.h"
 #include "guc.h"
+#include "kv_args.h"
 #include "kv_entry.h"
 #include "kv_pending.h"
-#include "lease.h"
 #include "segment.h"
 #include "table.h"
 #include "xact.h"
@@ -46,7 +44,6 @@ PG_FUNCTION_INFO_V1(cachekit_cache_set_many);
 PG_FUNCTION_INFO_V1(cachekit_cache_get);
 PG_FUNCTION_INFO_V1(cachekit_cache_get_as);
 PG_FUNCTION_INFO_V1(cachekit_cache_get_many);
-PG_FUNCTION_INFO_V1(cachekit_cache_get_or_set);
 PG_FUNCTION_INFO_V1(cachekit_cache_exists);
 PG_FUNCTION_INFO_V1(cachekit_cache_ttl);
 PG_FUNCTION_INFO_V1(cachekit_cache_touch);
@@ -55,29 +52,9 @@ PG_FUNCTION_INFO_V1(cachekit_cache_delete_many);
 PG_FUNCTION_INFO_V1(cachekit_cache_clear);
 PG_FUNCTION_INFO_V1(cachekit_cache_invalidate_tag);
 
-/* Rounds of waiting for others that compute the same value. */
-#define MAX_WAITS	3
-
-/* Arguments that may be NULL. */
-#define TEXT_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n))
-#define INTERVAL_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_INTERVAL_P(n))
-#define ARRAY_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n))
-
 /*
  * Helpers
  */
-
-/* May a read use the cache?  If not, the reason is counted. */
-static inline bool
-may_read(void)
-{
-	if (unlikely(!ck_segment_attached()) && !ck_segment_attach())
-		return false;
-	if (likely(ck_guc_enabled))
-		return true;
-	ck_count_bypass(CK_BYPASS_DISABLED);
-	return false;
-}
 
 /* Find an entry for a read that is counted. */
 static bool
@@ -90,19 +67,6 @@ read_entry(const CkKey *key, CkKvEntry *entry)
 	}
 	ck_count(CK_CTR_MISSES);
 	return false;
-}
-
-/* The value in text form, NULL for a NULL; closes the entry. */
-static text *
-entry_text(CkKvEntry *entry)
-{
-	Oid			typid = entry->info->typid;
-	uint32		len = entry->info->vallen;
-	bool		isnull = ck_kv_is_null(entry);
-	char	   *payload = isnull ? NULL : ck_kv_payload(entry);
-
-	ck_kv_close(entry);
-	return isnull ? NULL : ck_value_to_text(typid, payload, len);
 }
 
 /* Elements of a text array argument that must not be NULL. */
@@ -218,8 +182,8 @@ cachekit_cache_get(PG_FUNCTION_ARGS)
 	CkKvEntry	entry;
 	text	   *result = NULL;
 
-	if (may_read() && read_entry(&key, &entry))
-		result = entry_text(&entry);
+	if (ck_kv_may_read() && read_entry(&key, &entry))
+		result = ck_kv_text(&entry);
 	if (result == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(result);
@@ -251,7 +215,7 @@ cachekit_cache_get_as(PG_FUNCTION_ARGS)
 	uint32		len;
 	char	   *payload;
 
-	if (!may_read() || !read_entry(&key, &entry))
+	if (!ck_kv_may_read() || !read_entry(&key, &entry))
 		PG_RETURN_NULL();
 	typid = entry.info->typid;
 	len = entry.info->vallen;
@@ -273,9 +237,9 @@ put_hit(ReturnSetInfo *rsinfo, text *keytext)
 	bool		nulls[2] = {false, false};
 	text	   *value;
 
-	if (!may_read() || !read_entry(&key, &entry))
+	if (!ck_kv_may_read() || !read_entry(&key, &entry))
 		return;
-	value = entry_text(&entry);
+	value = ck_kv_text(&entry);
 	values[0] = PointerGetDatum(keytext);
 	values[1] = PointerGetDatum(value);
 	nulls[1] = (value == NULL);
@@ -310,7 +274,7 @@ cachekit_cache_exists(PG_FUNCTION_ARGS)
 	CkKey		key = ck_kv_key(TEXT_OR_NULL(0), "key");
 	CkKvEntry	entry;
 
-	if (!may_read() || ck_kv_find(&key, &entry) != CK_KV_FOUND)
+	if (!ck_kv_may_read() || ck_kv_find(&key, &entry) != CK_KV_FOUND)
 		PG_RETURN_BOOL(false);
 	ck_kv_close(&entry);
 	PG_RETURN_BOOL(true);
@@ -325,7 +289,7 @@ cachekit_cache_ttl(PG_FUNCTION_ARGS)
 	Interval   *left;
 	int64		usecs;
 
-	if (!may_read() || ck_kv_find(&key, &entry) != CK_KV_FOUND)
+	if (!ck_kv_may_read() || ck_kv_find(&key, &entry) != CK_KV_FOUND)
 		PG_RETURN_NULL();
 	ck_kv_close(&entry);
 	if (entry.expires_at == 0)
@@ -335,113 +299,6 @@ cachekit_cache_ttl(PG_FUNCTION_ARGS)
 	left->day = usecs / USECS_PER_DAY;
 	left->time = usecs % USECS_PER_DAY;
 	PG_RETURN_INTERVAL_P(left);
-}
-
-/*
- * Computing what is not there
- */
-
-/*
- * Run the query and store its value.  The tags of the put are those from
- * before the query, its time to live counts from now.
- */
-static text *
-compute(CkKvPut *put, const char *query, const Interval *ttl)
-{
-	CkValue		value;
-	CkKvView	view;
-	instr_time	start;
-	instr_time	duration;
-	bool		isnull;
-	Datum		datum;
-	text	   *result;
-
-	INSTR_TIME_SET_CURRENT(start);
-	datum = ck_query_scalar_text(query, &isnull);
-	INSTR_TIME_SET_CURRENT(duration);
-	INSTR_TIME_SUBTRACT(duration, start);
-
-	result = isnull ? NULL : DatumGetTextPP(datum);
-	ck_value_from_text(&value, result);
-	put->value = &value;
-	ck_kv_put_ttl(put, ttl);
-	put->cost_us = Min(INSTR_TIME_GET_MICROSEC(duration), PG_UINT32_MAX);
-
-	/*
-	 * What this transaction has not committed must not show up elsewhere, and
-	 * what is pending for the key would undo an immediate store at commit.
-	 */
-	ck_kv_pending_look(&put->key, &view);
-	(void) ck_kv_store(put, view.sight != CK_KV_SHARED ||
-					   TransactionIdIsValid(GetTopTransactionIdIfAny()));
-	return result;
-}
-
-/*
- * Find the entry, or become the one that computes it.  True: found.  A
- * transaction that has written never waits, so that no deadlock can come of
- * this.
- */
-static bool
-find_or_lease(const CkKey *key, CkKvEntry *entry, CkLease *lease)
-{
-	bool		may_wait = !TransactionIdIsValid(GetTopTransactionIdIfAny());
-
-	for (int i = 0;; i++)
-	{
-		*lease = CK_LEASE_NONE;
-		if (ck_kv_find(key, entry) == CK_KV_FOUND)
-			return true;
-		*lease = ck_lease_acquire(key->hash, may_wait && i < MAX_WAITS);
-		if (*lease != CK_LEASE_WAITED)
-			break;
-		ck_count(CK_CTR_LEASE_WAITS);
-	}
-	/* Somebody may have published between our look and our lease. */
-	return *lease == CK_LEASE_OWNED && ck_kv_find(key, entry) == CK_KV_FOUND;
-}
-
-/* cache_get_or_set(key text, query text, ttl interval, tags text[]) -> text */
-Datum
-cachekit_cache_get_or_set(PG_FUNCTION_ARGS)
-{
-	CkKvPut		put = {.key = ck_kv_key(TEXT_OR_NULL(0), "key")};
-	CkKvEntry	entry;
-	CkLease		lease;
-	char	   *query;
-	text	   *result;
-
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
-	query = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!may_read())
-	{
-		bool		isnull;
-		Datum		datum = ck_query_scalar_text(query, &isnull);
-
-		if (isnull)
-			PG_RETURN_NULL();
-		PG_RETURN_DATUM(datum);
-	}
-
-	ck_kv_put_tags(&put, ARRAY_OR_NULL(3));
-	if (find_or_lease(&put.key, &entry, &lease))
-	{
-		ck_kv_note_hit(&put.key, &entry);
-		result = entry_text(&entry);
-	}
-	else
-	{
-		ck_count(CK_CTR_MISSES);
-		result = compute(&put, query, INTERVAL_OR_NULL(2));
-	}
-	if (lease == CK_LEASE_OWNED)
-		ck_lease_release(put.key.hash);
-	if (result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(result);
 }
 
 /*

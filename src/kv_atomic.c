@@ -24,6 +24,7 @@
 
 #include "counters.h"
 #include "guc.h"
+#include "kv_args.h"
 #include "kv_entry.h"
 #include "kv_pending.h"
 #include "segment.h"
@@ -32,11 +33,6 @@
 PG_FUNCTION_INFO_V1(cachekit_cache_add);
 PG_FUNCTION_INFO_V1(cachekit_cache_add_any);
 PG_FUNCTION_INFO_V1(cachekit_cache_incr);
-
-/* Arguments that may be NULL. */
-#define TEXT_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n))
-#define INTERVAL_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_INTERVAL_P(n))
-#define ARRAY_OR_NULL(n) (PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n))
 
 /* The shared entry that a new one may replace. */
 typedef struct CkExpected

@@ -38,6 +38,7 @@
 #include "guc.h"
 #include "kv_entry.h"
 #include "kv_pending.h"
+#include "segment.h"
 #include "xact.h"
 
 #define FLAG_NULL		0x0001	/* of an item: its value is NULL */
@@ -200,6 +201,18 @@ ck_kv_put_tags(CkKvPut *put, ArrayType *tags)
 /*
  * Finding
  */
+
+/* May a read use the cache?  If not, the reason is counted. */
+bool
+ck_kv_may_read(void)
+{
+	if (unlikely(!ck_segment_attached()) && !ck_segment_attach())
+		return false;
+	if (likely(ck_guc_enabled))
+		return true;
+	ck_count_bypass(CK_BYPASS_DISABLED);
+	return false;
+}
 
 static bool
 print_matches(Oid typid, uint64 print)
@@ -386,6 +399,19 @@ ck_kv_close(CkKvEntry *entry)
 	if (entry->pinned)
 		ck_table_unpin(entry->item);
 	entry->pinned = false;
+}
+
+/* The value in text form, NULL for a NULL; closes the entry. */
+text *
+ck_kv_text(CkKvEntry *entry)
+{
+	Oid			typid = entry->info->typid;
+	uint32		len = entry->info->vallen;
+	bool		isnull = ck_kv_is_null(entry);
+	char	   *payload = isnull ? NULL : ck_kv_payload(entry);
+
+	ck_kv_close(entry);
+	return isnull ? NULL : ck_value_to_text(typid, payload, len);
 }
 
 /* Count a read that was answered by the entry. */

@@ -62,9 +62,11 @@ extern bool ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at);
 extern void ck_kv_put_ttl(CkKvPut *put, const Interval *ttl);
 extern void ck_kv_put_tags(CkKvPut *put, ArrayType *tags);
 
+extern bool ck_kv_may_read(void);
 extern CkKvFound ck_kv_find(const CkKey *key, CkKvEntry *entry);
 extern bool ck_kv_is_null(const CkKvEntry *entry);
 extern char *ck_kv_payload(const CkKvEntry *entry);
+extern text *ck_kv_text(CkKvEntry *entry);
 extern void ck_kv_close(CkKvEntry *entry);
 extern void ck_kv_note_hit(const CkKey *key, const CkKvEntry *entry);
 
