@@ -255,3 +255,44 @@ ck_cells_bump(uint32 cell)
 	push_commit(c, 0);
 	end_change(cell, c);
 }
+
+/* Is a copy of a cell as the functions above leave it? */
+static const char *
+cell_problem(const CkCell *c)
+{
+	if (c->nflights > CK_CELL_FLIGHTS || c->nring > CK_CELL_RING ||
+		c->ringpos >= CK_CELL_RING)
+		return "counts out of range";
+	if (c->version < c->nring)
+		return "fewer commits counted than remembered";
+	if (c->forgot && c->nring < CK_CELL_RING)
+		return "forgot a commit without need";
+	for (int i = 0; i < c->nflights; i++)
+	{
+		if (c->flights[i] == 0 || c->flights[i] > c->maxxid)
+			return "registered writer newer than the newest";
+		for (int j = 0; j < i; j++)
+			if (c->flights[i] == c->flights[j])
+				return "writer registered twice";
+	}
+	for (int i = 0; i < c->nring; i++)
+		if (c->ring[i].xid > c->maxxid)
+			return "recorded writer newer than the newest";
+	return NULL;
+}
+
+/* Report what is wrong with any cell. */
+void
+ck_cells_check(void (*report) (const char *problem, void *arg), void *arg)
+{
+	for (uint32 i = 0; i < shared->ncells; i++)
+	{
+		CkCell		copy;
+		const char *problem;
+
+		ck_cells_copy(i, &copy);
+		problem = cell_problem(&copy);
+		if (problem)
+			report(psprintf("cell %u: %s", i, problem), arg);
+	}
+}

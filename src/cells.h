@@ -91,5 +91,6 @@ extern void ck_cells_register(uint32 cell, CkXid xid);
 extern void ck_cells_resolve(uint32 cell, CkXid xid, bool committed);
 extern void ck_cells_bump(uint32 cell);
 extern CkBirth *ck_cells_birth(void);
+extern void ck_cells_check(void (*report) (const char *problem, void *arg), void *arg);
 
 #endif							/* CK_CELLS_H */

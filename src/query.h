@@ -12,6 +12,7 @@
 #include "nodes/params.h"
 #include "tcop/dest.h"
 #include "utils/plancache.h"
+#include "utils/snapshot.h"
 
 #include "depwalk.h"
 #include "fingerprint.h"

@@ -1,0 +1,371 @@
+/* sql/cachekit--0.1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION cachekit" to load this file. \quit
+--
+-- Key/value cache
+--
+
+CREATE FUNCTION cache_set(key text, value text,
+						  ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_set'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_set(text, text, interval, text[]) IS
+'stores a value under a key; false: not stored';
+
+CREATE FUNCTION cache_set(key text, value anyelement,
+						  ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_set_any'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_set(text, anyelement, interval, text[]) IS
+'stores a value of any type under a key; false: not stored';
+
+CREATE FUNCTION cache_set_many(keys text[], vals text[],
+							   ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'cachekit_cache_set_many'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_set_many(text[], text[], interval, text[]) IS
+'stores several values; returns how many were stored';
+
+CREATE FUNCTION cache_add(key text, value text,
+						  ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_add'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_add(text, text, interval, text[]) IS
+'stores a value only if the key has none; at once, atomic across sessions';
+
+CREATE FUNCTION cache_add(key text, value anyelement,
+						  ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_add_any'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_add(text, anyelement, interval, text[]) IS
+'stores a value of any type only if the key has none; at once, atomic across sessions';
+
+CREATE FUNCTION cache_incr(key text, delta bigint DEFAULT 1,
+						   initial bigint DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'cachekit_cache_incr'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_incr(text, bigint, bigint) IS
+'adds to a number, or sets it to initial if there is none; at once, atomic across sessions';
+
+CREATE FUNCTION cache_get(key text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'cachekit_cache_get'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get(text) IS
+'text form of the value of a key; NULL if there is none';
+
+CREATE FUNCTION cache_get(key text, as_type anyelement)
+RETURNS anyelement
+AS 'MODULE_PATHNAME', 'cachekit_cache_get_as'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get(text, anyelement) IS
+'value of a key, which must have the type of the second argument; NULL if there is none';
+
+CREATE FUNCTION cache_get_many(keys text[], OUT key text, OUT value text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_cache_get_many'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get_many(text[]) IS
+'text form of the values of those keys that have one';
+
+CREATE FUNCTION cache_get_or_set(key text, query text,
+								 ttl interval DEFAULT NULL, tags text[] DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'cachekit_cache_get_or_set'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_get_or_set(text, text, interval, text[]) IS
+'value of a key; if there is none, one session runs the query and stores its first value';
+
+CREATE FUNCTION cache_exists(key text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_exists'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_exists(text) IS
+'does the key have a value, NULL included?';
+
+CREATE FUNCTION cache_ttl(key text)
+RETURNS interval
+AS 'MODULE_PATHNAME', 'cachekit_cache_ttl'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_ttl(text) IS
+'time that the entry has left to live; NULL if it does not expire or there is none';
+
+CREATE FUNCTION cache_touch(key text, ttl interval)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_touch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_touch(text, interval) IS
+'gives an entry a new time to live; false: there is none';
+
+CREATE FUNCTION cache_delete(key text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_delete'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_delete(text) IS
+'removes an entry; false: there was none';
+
+CREATE FUNCTION cache_delete_many(keys text[])
+RETURNS integer
+AS 'MODULE_PATHNAME', 'cachekit_cache_delete_many'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_delete_many(text[]) IS
+'removes several entries; returns how many there were';
+
+CREATE FUNCTION cache_clear()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'cachekit_cache_clear'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_clear() IS
+'removes all key/value entries of this database; returns how many there were';
+
+CREATE FUNCTION cache_invalidate_tag(tag text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate_tag'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_invalidate_tag(text) IS
+'makes all entries with this tag invalid';
+
+REVOKE ALL ON FUNCTION cache_set(text, text, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_set(text, anyelement, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_set_many(text[], text[], interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_add(text, text, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_add(text, anyelement, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_incr(text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_get(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_get(text, anyelement) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_get_many(text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_get_or_set(text, text, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_exists(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_ttl(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_touch(text, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_delete(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_delete_many(text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_clear() FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_invalidate_tag(text) FROM PUBLIC;
+
+--
+-- Cached queries
+--
+
+CREATE FUNCTION cached_query(query text, args text[] DEFAULT '{}',
+							 ttl interval DEFAULT NULL, tags text[] DEFAULT NULL,
+							 stale_while_revalidate interval DEFAULT NULL,
+							 keep_warm boolean DEFAULT false)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_cached_query'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION cached_query(text, text[], interval, text[], interval, boolean) IS
+'rows of a query, from the cache where that is exact';
+
+CREATE FUNCTION cached_query(rowtype anyelement, query text, args text[] DEFAULT '{}',
+							 ttl interval DEFAULT NULL, tags text[] DEFAULT NULL,
+							 stale_while_revalidate interval DEFAULT NULL,
+							 keep_warm boolean DEFAULT false)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'cachekit_cached_query_rowtype'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION cached_query(anyelement, text, text[], interval, text[], interval, boolean) IS
+'rows of a query, of the type of the first argument, from the cache where that is exact';
+
+CREATE FUNCTION cached_query_json(query text, args text[] DEFAULT '{}',
+								  ttl interval DEFAULT NULL, tags text[] DEFAULT NULL,
+								  stale_while_revalidate interval DEFAULT NULL,
+								  keep_warm boolean DEFAULT false)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'cachekit_cached_query_json'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cached_query_json(text, text[], interval, text[], interval, boolean) IS
+'rows of a query as an array of objects, from the cache where that is exact';
+
+CREATE FUNCTION cache_explain(query text, args text[] DEFAULT '{}',
+							  OUT cacheable boolean, OUT state text, OUT reason text,
+							  OUT depends_on regclass[], OUT key text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_cache_explain'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION cache_explain(text, text[]) IS
+'whether a query is cacheable, every reason why not, and what it depends on';
+
+CREATE FUNCTION cache_invalidate_query(query text, args text[] DEFAULT '{}')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate_query'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_invalidate_query(text, text[]) IS
+'removes the cached results of a query; false: there were none';
+REVOKE ALL ON FUNCTION cache_invalidate_query(text, text[]) FROM PUBLIC;
+
+CREATE FUNCTION cache_invalidate_table(tbl regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_invalidate_table(regclass) IS
+'invalidates, at commit, all results that depend on a table';
+REVOKE ALL ON FUNCTION cache_invalidate_table(regclass) FROM PUBLIC;
+
+CREATE FUNCTION cache_flush()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'cachekit_cache_flush'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_flush() IS
+'removes all cached query results of this database; returns how many';
+REVOKE ALL ON FUNCTION cache_flush() FROM PUBLIC;
+
+--
+-- Tracking
+--
+
+CREATE FUNCTION cache_invalidate()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate'
+LANGUAGE C;
+COMMENT ON FUNCTION cache_invalidate() IS
+'trigger function: invalidates results that depend on the table';
+
+CREATE FUNCTION cache_invalidate_tags()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate_tags'
+LANGUAGE C;
+COMMENT ON FUNCTION cache_invalidate_tags() IS
+'trigger function: invalidates the tags that its templates make of OLD and NEW';
+
+CREATE FUNCTION cache_track(tbl regclass, VARIADIC key_columns name[] DEFAULT '{}')
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_track'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_track(regclass, name[]) IS
+'attaches the triggers that let queries on a table be cached exactly';
+REVOKE ALL ON FUNCTION cache_track(regclass, name[]) FROM PUBLIC;
+
+CREATE FUNCTION cache_untrack(tbl regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_untrack'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_untrack(regclass) IS
+'removes the triggers that cache_track() attached';
+REVOKE ALL ON FUNCTION cache_untrack(regclass) FROM PUBLIC;
+
+CREATE FUNCTION cachekit_on_ddl()
+RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'cachekit_on_ddl'
+LANGUAGE C;
+COMMENT ON FUNCTION cachekit_on_ddl() IS
+'event trigger function: what schema changes mean for the cache';
+
+CREATE EVENT TRIGGER cachekit_ddl_command_end ON ddl_command_end
+	EXECUTE FUNCTION cachekit_on_ddl();
+ALTER EVENT TRIGGER cachekit_ddl_command_end ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER cachekit_ddl_command_end IS
+'tells cachekit of schema changes; without it nothing is cached exactly';
+
+--
+-- Watching
+--
+
+CREATE FUNCTION cachekit_stat_counters(
+	OUT hits bigint, OUT misses bigint, OUT bypasses bigint, OUT fills bigint,
+	OUT sets bigint, OUT evictions bigint, OUT expirations bigint,
+	OUT invalidations bigint, OUT oversize bigint, OUT no_room bigint,
+	OUT lease_waits bigint, OUT time_saved_us bigint, OUT entries bigint,
+	OUT bytes_used bigint, OUT bytes_total bigint, OUT stats_reset timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_counters'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cachekit_stat_counters() IS
+'the cache''s counters for this database';
+
+CREATE VIEW cachekit_stats AS
+SELECT hits, misses, bypasses, fills, sets, entries, bytes_used, bytes_total,
+	   evictions, expirations, invalidations, oversize, no_room, lease_waits,
+	   time_saved_us / 1000.0 AS time_saved_ms,
+	   round(hits / nullif(hits + misses, 0)::numeric, 4) AS hit_ratio,
+	   stats_reset
+FROM cachekit_stat_counters();
+COMMENT ON VIEW cachekit_stats IS
+'the cache in this database: one row of counters since stats_reset';
+
+CREATE FUNCTION cachekit_stat_bypasses(OUT reason text, OUT count bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_bypasses'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION cachekit_stat_bypasses() IS
+'how often queries of this database went past the cache, by reason';
+
+CREATE VIEW cachekit_bypasses AS
+SELECT reason, count FROM cachekit_stat_bypasses();
+COMMENT ON VIEW cachekit_bypasses IS
+'how often queries of this database went past the cache, by reason';
+
+CREATE FUNCTION cachekit_stat_entries(
+	OUT kind text, OUT key text, OUT type regtype, OUT query text,
+	OUT depends_on regclass[], OUT hits bigint, OUT bytes bigint,
+	OUT value_bytes bigint, OUT age interval, OUT expires_in interval,
+	OUT cost_ms float8, OUT saved_ms float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_entries'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION cachekit_stat_entries() IS
+'the entries of this database that are in the cache now';
+
+CREATE VIEW cachekit_entries AS
+SELECT * FROM cachekit_stat_entries();
+COMMENT ON VIEW cachekit_entries IS
+'the entries of this database that are in the cache now';
+
+CREATE FUNCTION cachekit_stat_queries(
+	OUT query text, OUT calls bigint, OUT hits bigint, OUT misses bigint,
+	OUT bypasses bigint, OUT fill_ms float8, OUT saved_ms float8, OUT bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_queries'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION cachekit_stat_queries() IS
+'statistics of cached queries of this database, by text';
+
+CREATE VIEW cachekit_queries AS
+SELECT * FROM cachekit_stat_queries();
+COMMENT ON VIEW cachekit_queries IS
+'statistics of cached queries of this database, by text';
+
+CREATE FUNCTION cachekit_stat_table(tbl regclass, OUT tracked boolean, OUT gap text)
+RETURNS record
+AS 'MODULE_PATHNAME', 'cachekit_stat_table'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cachekit_stat_table(regclass) IS
+'whether every write to a table is seen, and if not, why';
+
+CREATE VIEW cachekit_tracked_tables AS
+SELECT t.tgrelid::pg_catalog.regclass AS tbl, s.tracked, s.gap
+FROM (SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger
+	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure) t,
+	 LATERAL cachekit_stat_table(t.tgrelid) s;
+COMMENT ON VIEW cachekit_tracked_tables IS
+'tables with cachekit''s triggers, and what is missing for exact results';
+
+CREATE FUNCTION cache_reset_stats()
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_reset_stats'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_reset_stats() IS
+'zeroes the counters of this database';
+REVOKE ALL ON FUNCTION cache_reset_stats() FROM PUBLIC;
+
+CREATE FUNCTION cache_check()
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'cachekit_cache_check'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION cache_check() IS
+'walks every invariant of the shared structures; returns violations, no row when all is well';
+REVOKE ALL ON FUNCTION cache_check() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION cachekit_stat_counters(), cachekit_stat_bypasses(),
+	cachekit_stat_entries(), cachekit_stat_queries() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cachekit_stat_counters(), cachekit_stat_bypasses(),
+	cachekit_stat_entries(), cachekit_stat_queries() TO pg_monitor;
+GRANT SELECT ON cachekit_stats, cachekit_bypasses, cachekit_entries,
+	cachekit_queries, cachekit_tracked_tables TO pg_monitor;
