@@ -370,24 +370,16 @@ ck_arena_can_take(int cls)
 }
 
 /*
- * Take a slot of a class.  CK_OFF_NONE: there is none, and no free page.
- * The caller sets the owner of the piece before it lets go of the lock.
+ * Take a slot of a page that has one free.
  */
-CkOff
-ck_arena_take(int cls)
+static CkOff
+take_from_page(uint32 page)
 {
-	CkSharedClass *c = &arena->classes[cls];
-	uint32		page;
-	CkSharedPage *p;
+	CkSharedPage *p = &arena_pages[page];
+	CkSharedClass *c = &arena->classes[p->cls];
 	CkPiece    *piece;
 
-	Assert(ck_arena_locked());
-	if (c->partial == NO_PAGE && !open_page(cls))
-		return CK_OFF_NONE;
-
-	page = c->partial - 1;
-	p = &arena_pages[page];
-	Assert(p->cls == cls && p->nfree > 0 && p->first_free != 0);
+	Assert(p->nfree > 0 && p->first_free != 0);
 	piece = (CkPiece *) (page_start(page) + (p->first_free - 1) * CK_OFF_UNIT);
 	Assert(piece->owner == CK_OFF_NONE);
 	p->first_free = piece->next;
@@ -397,6 +389,37 @@ ck_arena_take(int cls)
 		remove_partial(page);
 	piece->next = CK_OFF_NONE;
 	return ck_arena_off(piece);
+}
+
+/*
+ * Take a slot of a class.  CK_OFF_NONE: there is none, and no free page.
+ * The caller sets the owner of the piece before it lets go of the lock.
+ */
+CkOff
+ck_arena_take(int cls)
+{
+	CkSharedClass *c = &arena->classes[cls];
+
+	Assert(ck_arena_locked());
+	if (c->partial == NO_PAGE && !open_page(cls))
+		return CK_OFF_NONE;
+	Assert(arena_pages[c->partial - 1].cls == cls);
+	return take_from_page(c->partial - 1);
+}
+
+/*
+ * Take a slot of the class of a page, but not of that page, and not of a page
+ * that is free as yet.  CK_OFF_NONE: there is none.
+ */
+CkOff
+ck_arena_take_elsewhere(uint32 page)
+{
+	uint32		link = arena->classes[arena_pages[page].cls].partial;
+
+	Assert(ck_arena_locked());
+	if (link == page + 1)
+		link = arena_pages[page].next;
+	return link == NO_PAGE ? CK_OFF_NONE : take_from_page(link - 1);
 }
 
 /*

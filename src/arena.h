@@ -64,6 +64,7 @@ extern int	ck_arena_choose(uint32 need, uint32 flat, uint32 total);
 
 /* Slots. */
 extern CkOff ck_arena_take(int cls);
+extern CkOff ck_arena_take_elsewhere(uint32 page);
 extern bool ck_arena_can_take(int cls);
 extern void ck_arena_give(CkOff off);
 extern void ck_arena_give_chain(CkOff head);

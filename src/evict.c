@@ -22,7 +22,8 @@
  *   being allocated) in which they entered, and the oldest tail of all has to
  *   go unless the own one is nearly as old.  If the victim is of another
  *   class, the page of a victim is emptied and changes class: memory follows
- *   the load.
+ *   the load.  What is worth it moves to other pages of its class, where the
+ *   coldest items make room.
  *
  * - Expiry.  While anything has a ttl, each search for room begins with a
  *   look at a few slots, round and round, for what has expired.
@@ -31,7 +32,7 @@
  * takes it, and lets go of it now and then while it collects the pieces of a
  * large item; the head is marked unlinked, so nobody touches them.  All else
  * is called with the lock held.  A victim's shard lock comes before the arena
- * lock in the order, so it is only tried (CkTryUnlink): failing that, the
+ * lock in the order, so it is only tried (CkEvictOps): failing that, the
  * item goes back into its queue and another one is taken.  An item is in a
  * queue exactly while it is in the table's chains, but for the moment that
  * somebody who holds the shard lock needs to get from one to the other.
@@ -53,6 +54,8 @@
 #define SWEEP_MAX		128		/* and that many when there are */
 #define PAGES_TO_COMPARE 3
 #define PIECES_TO_LOOK	8
+#define MOVE_MIN_SLOTS	4		/* in a page: up to 2 kB are copied */
+#define MOVE_TRIES		12
 #define SMALL_SHARE		10		/* the small queues' part: one tenth */
 #define PROMOTE_FREQ	1		/* hits to pass from the small queue */
 
@@ -105,7 +108,7 @@ typedef struct CkLocalSearch
 {
 	int			cls;			/* of the slot wanted */
 	uint64		now_ms;
-	CkTryUnlink try_unlink;
+	const CkEvictOps *ops;
 } CkLocalSearch;
 
 /*---- Link to shared memory ----*/
@@ -364,11 +367,11 @@ rounds_for_cost(CkItem *item)
  * CkTryUnlink.
  */
 static bool
-drop(CkItem *item, uint64 expired_ms, CkTryUnlink try_unlink)
+drop(CkItem *item, uint64 expired_ms, const CkEvictOps *ops)
 {
 	uint64		hash;
 
-	if (ck_item_refs(item) > 1 || !try_unlink(item, expired_ms, &hash))
+	if (ck_item_refs(item) > 1 || !ops->try_unlink(item, expired_ms, &hash))
 		return false;
 	if (expired_ms == 0)
 	{
@@ -459,22 +462,28 @@ choose_class(CkQueueKind kind, int own)
 }
 
 /*
+ * The kind of queue whose turn it is to lose an item.
+ */
+static CkQueueKind
+choose_kind(void)
+{
+	if (evict->classes[CK_QUEUE_MAIN] == 0 ||
+		evict->bytes[CK_QUEUE_SMALL] * SMALL_SHARE >
+		evict->bytes[CK_QUEUE_SMALL] + evict->bytes[CK_QUEUE_MAIN])
+		return CK_QUEUE_SMALL;
+	return CK_QUEUE_MAIN;
+}
+
+/*
  * The item whose turn it is, or NULL.
  */
 static CkItem *
 choose_victim(int own)
 {
-	CkQueueKind kind = CK_QUEUE_MAIN;
-	int			cls;
+	CkQueueKind kind = choose_kind();
+	int			cls = choose_class(kind, own);
 
-	if (evict->bytes[CK_QUEUE_SMALL] * SMALL_SHARE >
-		evict->bytes[CK_QUEUE_SMALL] + evict->bytes[CK_QUEUE_MAIN] ||
-		evict->classes[CK_QUEUE_MAIN] == 0)
-		kind = CK_QUEUE_SMALL;
-	cls = choose_class(kind, own);
-	if (cls < 0)
-		return NULL;
-	return ck_arena_ptr(evict->queues[kind][cls].oldest);
+	return cls < 0 ? NULL : ck_arena_ptr(evict->queues[kind][cls].oldest);
 }
 
 /*
@@ -509,7 +518,16 @@ item_of_slot(uint32 page, int slot)
 }
 
 /*
- * What emptying a page would lose: pieces, those in use counting fivefold.
+ * Is an item worth a place?  Not one in the small queue that was never used.
+ */
+static bool
+is_worthy(CkItem *item)
+{
+	return ck_item_queue(item) == CK_QUEUE_MAIN || ck_item_freq(item) > 0;
+}
+
+/*
+ * What emptying a page costs: pieces, those to be moved counting fivefold.
  * -1: it can not be emptied.
  */
 static int
@@ -527,17 +545,97 @@ page_loss(uint32 page)
 			continue;
 		if (ck_item_queue(item) == CK_QUEUE_NONE || ck_item_refs(item) > 1)
 			return -1;
-		loss += ck_item_freq(item) > 0 ? 5 : 1;
+		loss += is_worthy(item) ? 5 : 1;
 	}
 	return loss;
 }
 
 /*
- * Drop all items that have a piece in a page.  False: one could not go.
+ * Drop one of the class's items, as if the class had to give way to itself.
+ * False: that did not work out, or the item was spared.
  */
 static bool
-empty_page(uint32 page, CkTryUnlink try_unlink)
+drop_coldest(int cls, const CkEvictOps *ops)
 {
+	CkQueueKind kind = choose_kind();
+	CkItem	   *item;
+
+	if (evict->queues[kind][cls].nitems == 0)
+		kind = (kind == CK_QUEUE_SMALL) ? CK_QUEUE_MAIN : CK_QUEUE_SMALL;
+	if (evict->queues[kind][cls].nitems == 0)
+		return false;
+	item = ck_arena_ptr(evict->queues[kind][cls].oldest);
+	if (spare(item))
+		return false;
+	if (drop(item, 0, ops))
+		return true;
+	requeue(item, kind);
+	return false;
+}
+
+/*
+ * Let the neighbours in the queue know that an item has moved.
+ */
+static void
+mend_queue(CkItem *item)
+{
+	CkSharedQueue *q = &evict->queues[ck_item_queue(item)][class_of_item(item)];
+	CkOff		off = ck_arena_off(item);
+
+	if (item->newer != CK_OFF_NONE)
+		((CkItem *) ck_arena_ptr(item->newer))->older = off;
+	else
+		q->newest = off;
+	if (item->older != CK_OFF_NONE)
+		((CkItem *) ck_arena_ptr(item->older))->newer = off;
+	else
+		q->oldest = off;
+}
+
+/*
+ * Move a piece out of a page, into a free slot of its class.  If there is none
+ * a colder item goes for it.  False: that did not work out; the item may be
+ * gone altogether.
+ */
+static bool
+move_out(uint32 page, int slot, const CkEvictOps *ops)
+{
+	CkOff		from = ck_arena_page_slot(page, slot);
+	CkPiece    *piece = ck_arena_ptr(from);
+	CkOff		to = ck_arena_take_elsewhere(page);
+	int			tries;
+
+	for (tries = 0; to == CK_OFF_NONE && tries < MOVE_TRIES; tries++)
+	{
+		if (!drop_coldest(ck_arena_class_of(from), ops))
+			continue;
+		if (ck_arena_page_nslots(page) == 0 || piece->owner == CK_OFF_NONE)
+			return false;
+		to = ck_arena_take_elsewhere(page);
+	}
+	if (to == CK_OFF_NONE)
+		return false;
+
+	((CkPiece *) ck_arena_ptr(to))->owner = piece->owner;
+	if (!ops->try_move(ck_arena_ptr(piece->owner), from, to))
+	{
+		ck_arena_give(to);
+		return false;
+	}
+	if (piece->owner == from)
+		mend_queue(ck_arena_ptr(to));
+	ck_arena_give(from);
+	return true;
+}
+
+/*
+ * Move or drop all items that have a piece in a page.  False: one could not
+ * go.  Items that are not worthy are moved only if that costs nobody else.
+ */
+static bool
+empty_page(uint32 page, bool sparse, const CkEvictOps *ops)
+{
+	bool		movable = ck_arena_page_nslots(page) >= MOVE_MIN_SLOTS;
 	int			i;
 
 	/* the page is closed with its last item, and has no slots from then on */
@@ -547,19 +645,25 @@ empty_page(uint32 page, CkTryUnlink try_unlink)
 
 		if (item == NULL)
 			continue;
-		if (ck_item_queue(item) == CK_QUEUE_NONE ||
-			!drop(item, 0, try_unlink))
+		if (ck_item_queue(item) == CK_QUEUE_NONE)
+			return false;
+		if (movable && (sparse || is_worthy(item)) && move_out(page, i, ops))
+			continue;
+		if (ck_arena_page_nslots(page) == 0)
+			break;
+		item = item_of_slot(page, i);
+		if (item != NULL && !drop(item, 0, ops))
 			return false;
 	}
 	return true;
 }
 
 /*
- * Take a page away from the victim's class: the one that loses least, among
+ * Take a page away from the victim's class: the one that costs least, among
  * those of the few oldest items.
  */
 static bool
-steal_page(CkItem *victim, CkTryUnlink try_unlink)
+steal_page(CkItem *victim, const CkEvictOps *ops)
 {
 	uint32		best_page = 0;
 	int			best_loss = -1;
@@ -578,7 +682,7 @@ steal_page(CkItem *victim, CkTryUnlink try_unlink)
 		}
 		off = ((CkItem *) ck_arena_ptr(off))->newer;
 	}
-	return best_loss >= 0 && empty_page(best_page, try_unlink);
+	return best_loss >= 0 && empty_page(best_page, false, ops);
 }
 
 /*
@@ -595,9 +699,9 @@ make_room(CkLocalSearch *search, bool patient)
 	if (patient && spare(victim))
 		return true;
 	if (frees_slot(victim, search->cls))
-		dropped = drop(victim, 0, search->try_unlink);
+		dropped = drop(victim, 0, search->ops);
 	else
-		dropped = steal_page(victim, search->try_unlink);
+		dropped = steal_page(victim, search->ops);
 
 	/* let others go first next time; it may be gone with half of a page */
 	if (!dropped && victim->piece.owner == ck_arena_off(victim))
@@ -628,7 +732,7 @@ sweep_expired(CkLocalSearch *search)
 		evict->sweep_slot++;
 		if (item != NULL && ck_item_queue(item) != CK_QUEUE_NONE &&
 			ck_item_expired(item, search->now_ms) &&
-			drop(item, search->now_ms, search->try_unlink))
+			drop(item, search->now_ms, search->ops))
 			left += SWEEP_SLOTS;
 	}
 }
@@ -649,7 +753,7 @@ find_slot(CkLocalSearch *search)
 		sweep_expired(search);
 	if (!ck_arena_can_take(search->cls) &&
 		ck_arena_sparse_page(search->cls, &page) && page_loss(page) >= 0)
-		empty_page(page, search->try_unlink);
+		empty_page(page, true, search->ops);
 
 	for (tries = 0; tries < MAX_TRIES; tries++)
 	{
@@ -671,9 +775,9 @@ find_slot(CkLocalSearch *search)
  */
 CkItem *
 ck_evict_alloc(uint32 size, uint32 flat, uint64 now_ms,
-			   CkTryUnlink try_unlink)
+			   const CkEvictOps *ops)
 {
-	CkLocalSearch search = {0, now_ms, try_unlink};
+	CkLocalSearch search = {0, now_ms, ops};
 	CkItem	   *item = NULL;
 	CkPiece    *last = NULL;
 	uint32		need = size;

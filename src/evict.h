@@ -18,12 +18,24 @@
  */
 typedef bool (*CkTryUnlink) (CkItem *item, uint64 expired_ms, uint64 *hash);
 
+/*
+ * Move a piece of a linked item from one slot to another, under the same
+ * conditions.  The neighbours in the queue are left to the caller.
+ */
+typedef bool (*CkTryMove) (CkItem *item, CkOff from, CkOff to);
+
+typedef struct CkEvictOps
+{
+	CkTryUnlink try_unlink;
+	CkTryMove	try_move;
+} CkEvictOps;
+
 extern Size ck_evict_size(Size budget);
 extern void ck_evict_init(void *ptr, Size size, uint64 capacity);
 extern void ck_evict_attach(void *ptr);
 
 extern CkItem *ck_evict_alloc(uint32 size, uint32 flat, uint64 now_ms,
-							  CkTryUnlink try_unlink);
+							  const CkEvictOps *ops);
 extern void ck_evict_enter(CkItem *item, uint64 hash, bool in_use);
 extern void ck_evict_leave(CkItem *item);
 extern void ck_evict_ttl_changed(int change);

@@ -74,6 +74,50 @@ ck_item_meta(const CkItem *item)
 }
 
 /*
+ * Forget the cursor.  To be called whenever a reference is taken: the pieces
+ * of an item that nobody held may have moved.
+ */
+void
+ck_item_rewind(void)
+{
+	value_cursor.item = NULL;
+}
+
+/*
+ * Copy a piece of an item to another slot of the same class, and let the
+ * item's other pieces know.  The caller holds the arena lock and the item's
+ * shard lock exclusively, nobody has a reference to the item, and lock-free
+ * readers are being told.  Links from outside of the item are the caller's.
+ */
+void
+ck_item_move_piece(CkItem *item, CkOff from, CkOff to)
+{
+	CkPiece    *piece = &item->piece;
+	CkOff		head = ck_arena_off(item);
+
+	Assert(ck_arena_class_of(from) == ck_arena_class_of(to));
+	memcpy(ck_arena_ptr(to), ck_arena_ptr(from),
+		   ck_arena_slot_size(ck_arena_class_of(from)));
+	if (from == head)
+	{
+		CkOff		off = to;
+
+		for (; off != CK_OFF_NONE; off = piece->next)
+		{
+			piece = ck_arena_ptr(off);
+			piece->owner = to;
+		}
+		return;
+	}
+	while (piece->next != from)
+	{
+		Assert(piece->next != CK_OFF_NONE);
+		piece = ck_arena_ptr(piece->next);
+	}
+	piece->next = to;
+}
+
+/*
  * The part of the value at `offset` that is in one piece; *len is how long it
  * is, at most.
  */

@@ -158,4 +158,7 @@ ck_item_expired(CkItem *item, uint64 now_ms)
 	return expires_ms != 0 && expires_ms <= now_ms;
 }
 
+extern void ck_item_rewind(void);
+extern void ck_item_move_piece(CkItem *item, CkOff from, CkOff to);
+
 #endif							/* CK_ITEM_H */

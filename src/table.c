@@ -24,7 +24,7 @@
  * Each shard has a sequence number which is odd while its chains are being
  * changed.  The reader reads it, walks the chain, copies the item, and reads
  * it again.  If it was even and is the same, then no item of this shard was
- * linked or unlinked meanwhile.  What was found by walking the chain was thus
+ * linked, unlinked or moved meanwhile.  What was found by walking the chain was thus
  * linked all the time; a linked item's memory is neither freed nor written to
  * (but for fields that the reader does not use, or which are atomic); hence
  * the copy is good.  The order matters in two places: an item is unlinked,
@@ -68,10 +68,9 @@
 /* Milliseconds begin an hour before the table is made: none is below 1. */
 #define ZERO_TIME_BEFORE (USECS_PER_HOUR)
 
-/* Hits of an item that are not yet written to it. */
+/* Hits of an item that are not yet written to it, and where it may be. */
 typedef struct CkLocalHits
 {
-	CkItem	   *item;			/* not pinned: may be anything by now */
 	uint32		id;
 	uint32		bucket;
 	uint32		pending;
@@ -445,6 +444,39 @@ try_unlink(CkItem *item, uint64 expired_ms, uint64 *hash)
 	return true;
 }
 
+/*
+ * Move a piece of an item to another slot, if that can be done at once: see
+ * CkTryMove.  What was said of try_unlink() holds here.
+ */
+static bool
+try_move(CkItem *item, CkOff from, CkOff to)
+{
+	CkKey		key = key_of_item(item);
+	CkSharedShard *shard = shard_of_key(&key);
+	CkOff	   *link;
+
+	Assert(ck_arena_locked());
+	if (!LWLockConditionalAcquire(&shard->lock, LW_EXCLUSIVE))
+		return false;
+	if (ck_item_refs(item) > 1)
+	{
+		LWLockRelease(&shard->lock);
+		return false;
+	}
+
+	link = find_link_to(bucket_of_hash(key.hash), item);
+	Assert(*link == ck_arena_off(item));
+	begin_change(shard);
+	ck_item_move_piece(item, from, to);
+	if (*link == from)
+		*link = to;
+	end_change(shard);
+	LWLockRelease(&shard->lock);
+	return true;
+}
+
+static const CkEvictOps evict_ops = {try_unlink, try_move};
+
 /*---- Storing ----*/
 
 /*
@@ -501,10 +533,11 @@ ck_table_prepare(const CkItemSpec *spec)
 		return NULL;
 
 	ck_pins_reserve();
-	item = ck_evict_alloc(size, flat, now_ms, try_unlink);
+	item = ck_evict_alloc(size, flat, now_ms, &evict_ops);
 	if (item == NULL)
 		return NULL;
 	ck_pins_add(item);
+	ck_item_rewind();
 	fill_item(item, spec, now_ms);
 	return item;
 }
@@ -648,7 +681,10 @@ ck_table_pin(const CkKey *key, TimestampTz now)
 	LWLockRelease(&shard->lock);
 
 	if (item != NULL)
+	{
 		ck_pins_add(item);
+		ck_item_rewind();
+	}
 	else if (expired)
 		reap_key(key, now_ms);
 	return item;
@@ -808,8 +844,10 @@ flush_hits(CkLocalHits *h)
 		return;
 	shard = shard_of_bucket(h->bucket);
 	LWLockAcquire(&shard->lock, LW_SHARED);
-	item = follow(*find_link_to(h->bucket, h->item));
-	if (item != NULL && item->id == h->id)
+	item = follow(ck_table->buckets[h->bucket]);
+	while (item != NULL && item->id != h->id)
+		item = follow(item->chain);
+	if (item != NULL)
 	{
 		uint32		freq = Min(ck_item_freq(item) + h->pending, 3);
 
@@ -817,24 +855,24 @@ flush_hits(CkLocalHits *h)
 		ck_item_set_state(item, ST_FREQ_MASK, freq << ST_FREQ_SHIFT);
 	}
 	LWLockRelease(&shard->lock);
-	h->item = NULL;
 	h->pending = 0;
 }
 
 /*
- * Note that an item was of use.  It need not be pinned, nor be there any more.
+ * Note that an item was of use.  It need not be pinned, nor be there any more:
+ * the id is what tells it.
  */
 void
 ck_table_note_hit(const CkKey *key, CkItem *item, uint32 id)
 {
 	CkLocalHits *h = &hit_slots[(key->hash >> 40) % HIT_SLOTS];
+	uint32		bucket = bucket_of_hash(key->hash);
 
-	if (h->item != item || h->id != id)
+	if (h->id != id || h->bucket != bucket)
 	{
 		flush_hits(h);
-		h->item = item;
 		h->id = id;
-		h->bucket = bucket_of_hash(key->hash);
+		h->bucket = bucket;
 	}
 	have_pending_hits = true;
 	if (++h->pending >= MAX_PENDING)
@@ -893,7 +931,8 @@ ck_table_unlink(const CkKey *key)
 }
 
 /*
- * Remove this very item, which need not be there any more.
+ * Remove this very item, which need not be there any more.  The id is what
+ * tells it; it may have moved.
  */
 bool
 ck_table_unlink_item(const CkKey *key, CkItem *item, uint32 id)
@@ -904,7 +943,7 @@ ck_table_unlink_item(const CkKey *key, CkItem *item, uint32 id)
 	CkOff	   *link;
 
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	link = find_link_to(bucket_of_hash(key->hash), item);
+	link = find_link(key);
 	if (*link != CK_OFF_NONE && follow(*link)->id == id)
 		removed = remove_locked(shard, link, now_ms);
 	LWLockRelease(&shard->lock);
