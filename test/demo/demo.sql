@@ -4,11 +4,9 @@
 \pset footer off
 \pset null ''
 
--- Writes to these tables invalidate.  A query that fixes dependencies.target
--- (question 16) depends on the rows of that target only.
+-- Writes to these tables invalidate.
 SELECT cache_track('maintainers'), cache_track('packages'),
-  cache_track('dependencies', 'target'), cache_track('provides'),
-  cache_track('tags')
+  cache_track('dependencies'), cache_track('provides'), cache_track('tags')
 \g /dev/null
 
 \echo
@@ -49,7 +47,7 @@ INSERT INTO demo.checks SELECT unnest(:'inside'::bigint[]);
 SELECT after AS "after the rollback", count(*) AS questions, sum(wrong) AS wrong
 FROM demo.aftermath() GROUP BY 1 ORDER BY 1;
 
-\echo '== A maintainer gets a new name: only the answers that read maintainers go'
+\echo '== A maintainer gets a new name: only the answer that reads maintainers goes'
 \echo
 CALL demo.remember();
 \set ECHO queries
@@ -58,8 +56,7 @@ UPDATE maintainers SET name = 'The Perl People' WHERE name = 'Debian Perl Group'
 SELECT * FROM demo.aftermath();
 
 \echo '== Two changes in one transaction: what gnome needs'
-\echo '   All answers that read dependencies go; question 16 stays, since it'
-\echo '   reads the rows of target libc6 only, and no such row was written.'
+\echo '   All answers that read dependencies go, at the commit and not before.'
 \echo
 CALL demo.remember();
 \set ECHO queries
