@@ -164,6 +164,40 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION cached_query(text, text[], interval, text[], interval, boolean) IS
 'rows of a query, from the cache where that is exact';
 
+-- A text[] by another name.  cached_query('SELECT ...', '{42}') would be
+-- ambiguous between the form above and the one below, because both arguments
+-- are untyped literals; a literal prefers a type of the string category.
+CREATE TYPE cachekit_args;
+CREATE FUNCTION cachekit_args_in(cstring)
+RETURNS cachekit_args
+AS 'MODULE_PATHNAME', 'cachekit_args_in'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION cachekit_args_in(cstring) IS
+'input function of cachekit_args';
+CREATE FUNCTION cachekit_args_out(cachekit_args)
+RETURNS cstring
+AS 'MODULE_PATHNAME', 'cachekit_args_out'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION cachekit_args_out(cachekit_args) IS
+'output function of cachekit_args';
+CREATE TYPE cachekit_args (
+	INPUT = cachekit_args_in, OUTPUT = cachekit_args_out,
+	INTERNALLENGTH = VARIABLE, ALIGNMENT = int4, STORAGE = extended,
+	CATEGORY = 'S', PREFERRED = true
+);
+COMMENT ON TYPE cachekit_args IS
+'arguments of a cached query, given as an array literal';
+
+CREATE FUNCTION cached_query(query text, args cachekit_args,
+							 ttl interval DEFAULT NULL, tags text[] DEFAULT NULL,
+							 stale_while_revalidate interval DEFAULT NULL,
+							 keep_warm boolean DEFAULT false)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_cached_query'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION cached_query(text, cachekit_args, interval, text[], interval, boolean) IS
+'rows of a query, from the cache where that is exact';
+
 CREATE FUNCTION cached_query(rowtype anyelement, query text, args text[] DEFAULT '{}',
 							 ttl interval DEFAULT NULL, tags text[] DEFAULT NULL,
 							 stale_while_revalidate interval DEFAULT NULL,

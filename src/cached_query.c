@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -29,8 +30,23 @@ PG_FUNCTION_INFO_V1(cachekit_cached_query_json);
 PG_FUNCTION_INFO_V1(cachekit_cache_explain);
 PG_FUNCTION_INFO_V1(cachekit_cache_invalidate_query);
 PG_FUNCTION_INFO_V1(cachekit_cache_flush);
+PG_FUNCTION_INFO_V1(cachekit_args_in);
+PG_FUNCTION_INFO_V1(cachekit_args_out);
 
 /* ---------------- arguments ---------------- */
+
+/* Type cachekit_args is a text[] of another name: see the install script. */
+Datum
+cachekit_args_in(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(OidInputFunctionCall(F_ARRAY_IN, PG_GETARG_CSTRING(0), TEXTOID, -1));
+}
+
+Datum
+cachekit_args_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(OidOutputFunctionCall(F_ARRAY_OUT, PG_GETARG_DATUM(0)));
+}
 
 static char *
 query_argument(FunctionCallInfo fcinfo, int n)

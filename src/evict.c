@@ -20,7 +20,7 @@
  *   so that a class in need finds victims whose slots it can use.  The queues
  *   together act like one pair: items carry the epoch (a 64th of the memory
  *   being allocated) in which they entered, and the oldest tail of all has to
- *   go unless the own one is nearly as old.  If the victim is of another
+ *   go unless the own one is half as old.  If the victim is of another
  *   class, the page of a victim is emptied and changes class: memory follows
  *   the load.  What is worth it moves to other pages of its class, where the
  *   coldest items make room.
@@ -429,8 +429,8 @@ queue_age(CkQueueKind kind, int cls)
 
 /*
  * The class whose turn it is to lose an item of this kind of queue; -1: there
- * is none.  The class in need itself is preferred while it is nearly as old
- * as the oldest one, since its slots can be used at once.
+ * is none.  The class in need itself is preferred while it is at least half as
+ * old as the oldest one, since its slots can be used at once.
  */
 static int
 choose_class(CkQueueKind kind, int own)
@@ -455,7 +455,7 @@ choose_class(CkQueueKind kind, int own)
 	{
 		uint32		age = queue_age(kind, own);
 
-		if (age + age / 4 + 2 >= oldest_age)
+		if (age * 2 + 4 >= oldest_age)
 			return own;
 	}
 	return oldest;

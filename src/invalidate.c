@@ -244,10 +244,17 @@ run_ddl(const char *format,...)
 }
 
 static void
+drop_trigger(Oid relid, const char *name)
+{
+	if (OidIsValid(get_trigger_oid(relid, name, true)))
+		run_ddl("DROP TRIGGER %s ON %s", name, table_name(relid));
+}
+
+static void
 drop_triggers(Oid relid)
 {
-	run_ddl("DROP TRIGGER IF EXISTS " CK_TRIGGER_NAME " ON %s", table_name(relid));
-	run_ddl("DROP TRIGGER IF EXISTS " CK_ROW_TRIGGER_NAME " ON %s", table_name(relid));
+	drop_trigger(relid, CK_TRIGGER_NAME);
+	drop_trigger(relid, CK_ROW_TRIGGER_NAME);
 }
 
 static void

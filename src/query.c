@@ -460,16 +460,7 @@ ck_query_open(const char *text)
 	/* Analyses again if need be, and locks. */
 	query->users++;
 	nopen++;
-	PG_TRY();
-	{
-		(void) CachedPlanGetTargetList(query->source, NULL);
-	}
-	PG_CATCH();
-	{
-		ck_query_close(query);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	(void) CachedPlanGetTargetList(query->source, NULL);
 	error_context_stack = callback.previous;
 	return query;
 }
