@@ -29,13 +29,25 @@ do
 			>"$dir/$n" 2>&1 &
 		pids="$pids $!"
 	done
+	# two that will not come to their end
+	for how in cancel terminate
+	do
+		PGAPPNAME=$how sql -c "SELECT unit_shared_churn($handle, $ms, $1, $2)" \
+			>/dev/null 2>&1 &
+	done
 	# checks in the middle of it
 	sleep $((ms / 2000))
 	sql -c "SELECT unit_shared_check($handle)" >"$dir/check"
+	sql -c "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+		WHERE application_name = 'cancel'" \
+		-c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = 'terminate'" >"$dir/ended"
+	[ "$(grep -c t "$dir/ended")" = 2 ] || failed=1
 	for pid in $pids
 	do
 		wait "$pid" || failed=1
 	done
+	wait
 	sql -c "SELECT unit_shared_clear($handle)" >>"$dir/check"
 	echo "$1 keys, values up to $2 bytes"
 	cat "$dir"/[0-9]*

@@ -40,6 +40,7 @@ PG_FUNCTION_INFO_V1(unit_pins);
 PG_FUNCTION_INFO_V1(unit_limits);
 PG_FUNCTION_INFO_V1(unit_stress);
 PG_FUNCTION_INFO_V1(unit_wear);
+PG_FUNCTION_INFO_V1(unit_holes);
 PG_FUNCTION_INFO_V1(unit_overhead);
 PG_FUNCTION_INFO_V1(unit_cost);
 PG_FUNCTION_INFO_V1(unit_counters);
@@ -48,6 +49,9 @@ PG_FUNCTION_INFO_V1(unit_compare_lru);
 PG_FUNCTION_INFO_V1(unit_wear_figures);
 
 #define MB ((Size) 1024 * 1024)
+
+/* with numbers from here, all keys have the same length */
+#define BASE 100000
 
 /*---- The stub of segment.c ----*/
 
@@ -852,6 +856,45 @@ unit_wear(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * Holes that were left by removals are used before anything is evicted.
+ */
+Datum
+unit_holes(PG_FUNCTION_ARGS)
+{
+	Size		budget = 16 * MB;
+	int64		kept;
+	int			bad = 0;
+	int			n;
+	int			i;
+
+	unit_begin(fcinfo);
+	fresh_cache(budget);
+	n = budget / 250;
+	for (i = 0; i < n; i++)
+		unit_store(BASE + i, 1, 100, 0, 0);
+	for (i = 0; i < n; i++)
+	{
+		char		buf[32];
+		CkKey		key = unit_key(BASE + i, buf);
+
+		if (i % 3 != 0)
+			ck_table_unlink(&key);
+	}
+	kept = count_items();
+	unit_ok(gauge(CK_CTR_EVICTIONS) == 0, "nothing was evicted so far");
+	for (i = 0; i < budget * 55 / 100 / 10400; i++)
+		unit_store(i, 1, 10240, 0, 0);
+	unit_ok(count_items() == kept + i && gauge(CK_CTR_EVICTIONS) == 0,
+			"large values fit where small ones were");
+	for (i = 0; i < n; i += 3)
+		bad += !exists(BASE + i);
+	unit_ok(bad == 0, "small values that had to move are still found");
+	unit_ok_table("after that");
+	ok_nothing_leaks();
+	return (Datum) 0;
+}
+
 Datum
 unit_wear_figures(PG_FUNCTION_ARGS)
 {
@@ -901,9 +944,6 @@ unit_overhead(PG_FUNCTION_ARGS)
 	ok_nothing_leaks();
 	return (Datum) 0;
 }
-
-/* all keys have the same length, so there is one size class */
-#define BASE 100000
 
 Datum
 unit_cost(PG_FUNCTION_ARGS)
@@ -1195,6 +1235,9 @@ unit_hit_ratio(PG_FUNCTION_ARGS)
 		unit_row("# lru %.4f ours %.4f", lru, ours);
 	compare_lru(4 * MB, 100, 0.9, true, 1000000, &lru, &ours, &ns);
 	if (!unit_ok(ours >= lru + 0.05, "with scans: clearly better"))
+		unit_row("# lru %.4f ours %.4f", lru, ours);
+	compare_lru(4 * MB, 0, 0.9, false, 1000000, &lru, &ours, &ns);
+	if (!unit_ok(ours >= lru, "values of 50 bytes to 8 kB: LRU or better"))
 		unit_row("# lru %.4f ours %.4f", lru, ours);
 	unit_ok_table("after that");
 	ok_nothing_leaks();

@@ -170,6 +170,26 @@ churn_step(Churn *c)
 		ck_table_flush_hits();
 }
 
+/*
+ * Let an interrupt come while references are held: who is cancelled or
+ * terminated must not leave them behind.
+ */
+static void
+churn_interruptible(Churn *c)
+{
+	uint32		keyno = churn_key(c);
+	char		buf[32];
+	CkKey		key = unit_key(keyno, buf);
+	CkItem	   *pinned = ck_table_pin(&key, ck_clock_now());
+	CkItem	   *prepared = unit_prepare(keyno, 1, 1000, 0, 0);
+
+	CHECK_FOR_INTERRUPTS();
+	if (prepared != NULL)
+		ck_table_discard(prepared);
+	if (pinned != NULL)
+		ck_table_unpin(pinned);
+}
+
 Datum
 unit_shared_churn(PG_FUNCTION_ARGS)
 {
@@ -186,7 +206,7 @@ unit_shared_churn(PG_FUNCTION_ARGS)
 	{
 		int			i;
 
-		CHECK_FOR_INTERRUPTS();
+		churn_interruptible(&c);
 		for (i = 0; i < 100; i++)
 			churn_step(&c);
 		INSTR_TIME_SET_CURRENT(now);

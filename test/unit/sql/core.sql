@@ -8,6 +8,7 @@ SELECT * FROM unit_limits();
 SELECT * FROM unit_stress(1);
 SELECT * FROM unit_stress(2) AS t WHERE t NOT LIKE 'ok%';
 SELECT * FROM unit_wear();
+SELECT * FROM unit_holes();
 SELECT * FROM unit_overhead();
 SELECT * FROM unit_cost();
 SELECT * FROM unit_counters();
