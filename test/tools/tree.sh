@@ -41,7 +41,7 @@ copy_postgres() {
 build() {
   local debug=
   [ "$CK_BUILD" = debug ] && debug=DEBUG=1
-  as_user make -C "$1" -j"$(nproc)" install PG_CONFIG="$bin/pg_config" $debug
+  as_user make -s -C "$1" -j"$(nproc)" install PG_CONFIG="$bin/pg_config" $debug
 }
 
 bin=$CK_WORK/pg$("$CONFIG" --bindir)
