@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * evict.h
- *	  Room for new items: allocation, and the choice of who has to go.
+ *	  Room for new items.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,11 +36,5 @@ extern void ck_evict_attach(void *ptr);
 
 extern CkItem *ck_evict_alloc(uint32 size, uint32 flat, uint64 now_ms,
 							  const CkEvictOps *ops);
-extern void ck_evict_enter(CkItem *item, uint64 hash, bool in_use);
-extern void ck_evict_leave(CkItem *item);
-extern void ck_evict_ttl_changed(int change);
-extern uint64 ck_evict_nttl(void);
-
-extern const char *ck_evict_check(uint64 *nitems, uint64 *nbytes);
 
 #endif							/* CK_EVICT_H */

@@ -53,6 +53,7 @@
 #include "counters.h"
 #include "segment.h"
 #include "evict.h"
+#include "queue.h"
 #include "table_shared.h"
 
 #define TABLE_MAGIC		0x436b5462
@@ -363,7 +364,7 @@ static void
 release_link(CkItem *item)
 {
 	Assert(ck_arena_locked());
-	ck_evict_leave(item);
+	ck_queue_leave(item);
 	if (drop_ref(item))
 		ck_arena_give_chain(ck_arena_off(item));
 }
@@ -599,7 +600,7 @@ link_locked(CkSharedShard *shard, CkOff *link, CkItem *item, uint64 hash)
 		add_to_gauges(old, -1);
 
 	ck_arena_lock();
-	ck_evict_enter(item, hash, in_use);
+	ck_queue_enter(item, hash, in_use);
 	if (old != NULL)
 		release_link(old);
 	ck_arena_unlock();
@@ -962,7 +963,7 @@ set_expiry_locked(CkSharedShard *shard, CkItem *item, uint64 expires_ms)
 	if (change != 0)
 	{
 		ck_arena_lock();
-		ck_evict_ttl_changed(change);
+		ck_queue_ttl_changed(change);
 		ck_arena_unlock();
 	}
 }

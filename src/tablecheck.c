@@ -15,7 +15,7 @@
 #include "postgres.h"
 
 #include "counters.h"
-#include "evict.h"
+#include "queue.h"
 #include "table_shared.h"
 
 #define MAX_PROBLEMS	20
@@ -198,7 +198,7 @@ compare_census(CkLocalCensus *c, CkLocalProblems *problems)
 	uint64		bytes;
 
 	ck_arena_use(&use);
-	add_text(problems, ck_evict_check(&queued, &bytes));
+	add_text(problems, ck_queue_check(&queued, &bytes));
 	if (c->slots_used != use.slots_used)
 		add_problem(problems, "arena: %llu slots are in use, the classes say %llu",
 					c->slots_used, use.slots_used);
@@ -211,9 +211,9 @@ compare_census(CkLocalCensus *c, CkLocalProblems *problems)
 	if (c->linked_bytes != bytes)
 		add_problem(problems, "table: %llu bytes are in chains, %llu in queues",
 					c->linked_bytes, bytes);
-	if (c->ttls != ck_evict_nttl())
+	if (c->ttls != ck_queue_nttl())
 		add_problem(problems, "table: %llu items can expire, the count is %llu",
-					c->ttls, ck_evict_nttl());
+					c->ttls, ck_queue_nttl());
 }
 
 static void

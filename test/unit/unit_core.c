@@ -16,6 +16,7 @@
 #include "../../src/clock.c"
 #include "../../src/counters.c"
 #include "../../src/arena.c"
+#include "../../src/queue.c"
 #include "../../src/evict.c"
 #include "../../src/item.c"
 #include "../../src/pins.c"
