@@ -44,6 +44,8 @@ struct CkTarget
 	TupleTableSlot *slot;		/* of desc, for stored rows */
 	TupleDesc	wanted;			/* the caller's row type */
 	int		   *map;			/* its columns in ours, -1: null; or NULL */
+	Datum	   *values;			/* of wanted, with map */
+	bool	   *nulls;
 
 	/* JSON */
 	JsonbParseState *json;
@@ -82,20 +84,15 @@ collect(CkTarget *target, MinimalTuple tuple)
 static void
 put_mapped(CkTarget *target, TupleTableSlot *slot)
 {
-	int			natts = target->wanted->natts;
-	Datum	   *values = palloc0(natts * sizeof(Datum));
-	bool	   *nulls = palloc(natts * sizeof(bool));
-
 	slot_getallattrs(slot);
-	for (int i = 0; i < natts; i++)
+	for (int i = 0; i < target->wanted->natts; i++)
 	{
 		int			from = target->map[i];
 
-		nulls[i] = from < 0 || slot->tts_isnull[from];
-		if (!nulls[i])
-			values[i] = slot->tts_values[from];
+		target->nulls[i] = from < 0 || slot->tts_isnull[from];
+		target->values[i] = target->nulls[i] ? (Datum) 0 : slot->tts_values[from];
 	}
-	tuplestore_putvalues(target->store, target->wanted, values, nulls);
+	tuplestore_putvalues(target->store, target->wanted, target->values, target->nulls);
 }
 
 static void
@@ -147,6 +144,8 @@ run_query(void *arg, StringInfo fill, Size limit)
 {
 	CkTarget   *target = arg;
 
+	target->row_context = AllocSetContextCreate(target->context, "cachekit row",
+												ALLOCSET_DEFAULT_SIZES);
 	target->fill = fill;
 	target->limit = limit;
 	target->overflow = false;
@@ -256,11 +255,26 @@ receive_json(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* Make to_jsonb(record) callable for rows of the query's type. */
+static void
+prepare_to_jsonb(CkTarget *target)
+{
+	Node	   *call;
+
+	BlessTupleDesc(target->desc);
+	fmgr_info(F_TO_JSONB, &target->to_jsonb);
+	call = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
+								 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	fmgr_info_set_expr(call, &target->to_jsonb);
+}
+
 static Jsonb *
 build_json(CkTarget *target)
 {
 	Jsonb	   *result;
 
+	prepare_to_jsonb(target);
 	target->json = NULL;
 	(void) pushJsonbValue(&target->json, WJB_BEGIN_ARRAY, NULL);
 	ck_query_run(target->request->query, target->request->params,
@@ -333,9 +347,6 @@ make_target(CkRequest *request)
 	target->request = request;
 	target->desc = CreateTupleDescCopy(ck_query_desc(request->query));
 	target->context = CurrentMemoryContext;
-	target->row_context = AllocSetContextCreate(CurrentMemoryContext,
-												"cachekit row",
-												ALLOCSET_DEFAULT_SIZES);
 	return target;
 }
 
@@ -430,6 +441,11 @@ ck_result_rows(FunctionCallInfo fcinfo, CkRequest *request)
 	target->store = info->setResult;
 	target->wanted = info->setDesc;
 	target->map = match_columns(info->setDesc, target->desc);
+	if (target->map)
+	{
+		target->values = palloc(info->setDesc->natts * sizeof(Datum));
+		target->nulls = palloc(info->setDesc->natts * sizeof(bool));
+	}
 	target->slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsMinimalTuple);
 	target->pub.receiveSlot = receive_row;
 	return target;
@@ -439,14 +455,7 @@ CkTarget *
 ck_result_json(CkRequest *request)
 {
 	CkTarget   *target = make_target(request);
-	Node	   *call;
 
-	BlessTupleDesc(target->desc);
-	fmgr_info(F_TO_JSONB, &target->to_jsonb);
-	call = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
-								 list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	fmgr_info_set_expr(call, &target->to_jsonb);
 	target->pub.receiveSlot = receive_json;
 	return target;
 }
