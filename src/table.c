@@ -19,29 +19,8 @@
  * one.  References are added only under the shard lock to a linked item, so
  * the count never rises from zero; they are dropped with no lock at all.
  *
- * Reading without a lock (ck_table_read_small())
- *
- * Each shard has a sequence number which is odd while its chains are being
- * changed.  The reader reads it, walks the chain, copies the item, and reads
- * it again.  If it was even and is the same, then no item of this shard was
- * linked, unlinked or moved meanwhile.  What was found by walking the chain was thus
- * linked all the time; a linked item's memory is neither freed nor written to
- * (but for fields that the reader does not use, or which are atomic); hence
- * the copy is good.  The order matters in two places: an item is unlinked,
- * and seq advanced, before its memory is given back, with a barrier between,
- * so whoever sees new contents in old memory sees the new seq; and an item is
- * written before seq becomes odd and it is linked.
- *
- * If seq is not the same, the reader may have seen anything: an item that has
- * been freed, its memory in use for a value, a page of another class.  So
- * nothing read is trusted: an offset is used only within the segment's pages,
- * lengths are limited by their bit fields and then by the segment and the
- * destination, chains and pieces are followed a bounded number of times.  All
- * that is copied is thrown away.  The reader never writes to shared memory.
- *
- * Caveats: hits are counted in the backend first, and those still pending
- * when an item goes, or the backend, are lost.  They are added without
- * excluding others, by atomic operations.
+ * Who reads with no lock at all is told of changes by the shard's sequence
+ * number: see tableread.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,30 +38,12 @@
 #define TABLE_MAGIC		0x436b5462
 #define MIN_BUCKETS		1024
 #define BYTES_PER_BUCKET 512
-#define MAX_CHAIN		64		/* for the lock-free reader */
-#define MAX_SMALL_PIECES 8		/* same */
-#define READ_TRIES		4
-
-#define HIT_SLOTS		64
-#define MAX_PENDING		64
 
 /* Milliseconds begin an hour before the table is made: none is below 1. */
 #define ZERO_TIME_BEFORE (USECS_PER_HOUR)
 
-/* Hits of an item that are not yet written to it, and where it may be. */
-typedef struct CkLocalHits
-{
-	uint32		id;
-	uint32		bucket;
-	uint32		pending;
-} CkLocalHits;
-
 /*---- Link to shared memory ----*/
 CkSharedTable *ck_table = NULL;
-
-/*---- Local variables ----*/
-static CkLocalHits hit_slots[HIT_SLOTS];
-static bool have_pending_hits = false;
 
 /*---- Making ----*/
 
@@ -153,9 +114,8 @@ ck_table_attach(void *ptr, Size size)
 	Assert(t->magic == TABLE_MAGIC);
 	ck_arena_attach((char *) t + t->arena_offset);
 	ck_evict_attach((char *) t + t->evict_offset);
-	memset(hit_slots, 0, sizeof(hit_slots));
-	have_pending_hits = false;
 	ck_table = t;
+	ck_table_forget_hits();
 }
 
 /*---- Times ----*/
@@ -205,31 +165,13 @@ key_of_item(const CkItem *item)
 						item->keylen);
 }
 
-static uint32
-bucket_of_hash(uint64 hash)
-{
-	return (uint32) hash & (ck_table->nbuckets - 1);
-}
-
 /*
  * The bucket that an item belongs to.
  */
 uint32
 ck_table_bucket(const CkItem *item)
 {
-	return bucket_of_hash(key_of_item(item).hash);
-}
-
-static CkSharedShard *
-shard_of_bucket(uint32 bucket)
-{
-	return &ck_table->shards[bucket % CK_NUM_SHARDS];
-}
-
-static CkSharedShard *
-shard_of_key(const CkKey *key)
-{
-	return shard_of_bucket(bucket_of_hash(key->hash));
+	return ck_table_bucket_of_hash(key_of_item(item).hash);
 }
 
 static bool
@@ -245,12 +187,12 @@ item_has_key(const CkItem *item, const CkKey *key)
  * there is none, the last link of the chain, which is CK_OFF_NONE.  Under the
  * shard lock.
  */
-static CkOff *
-find_link(const CkKey *key)
+CkOff *
+ck_table_find_link(const CkKey *key)
 {
-	CkOff	   *link = &ck_table->buckets[bucket_of_hash(key->hash)];
+	CkOff	   *link = &ck_table->buckets[ck_table_bucket_of_hash(key->hash)];
 
-	Assert(LWLockHeldByMe(&shard_of_key(key)->lock));
+	Assert(LWLockHeldByMe(&ck_table_shard(key)->lock));
 	while (*link != CK_OFF_NONE)
 	{
 		CkItem	   *item = ck_arena_ptr(*link);
@@ -272,16 +214,10 @@ find_link_to(uint32 bucket, const CkItem *item)
 	CkOff	   *link = &ck_table->buckets[bucket];
 	CkOff		wanted = ck_arena_off(item);
 
-	Assert(LWLockHeldByMe(&shard_of_bucket(bucket)->lock));
+	Assert(LWLockHeldByMe(&ck_table_shard_of_bucket(bucket)->lock));
 	while (*link != CK_OFF_NONE && *link != wanted)
 		link = &((CkItem *) ck_arena_ptr(*link))->chain;
 	return link;
-}
-
-static CkItem *
-follow(CkOff off)
-{
-	return off == CK_OFF_NONE ? NULL : ck_arena_ptr(off);
 }
 
 /*
@@ -312,24 +248,6 @@ end_change(CkSharedShard *shard)
 }
 
 /*---- References ----*/
-
-/*
- * Add a reference to a linked item, under the shard lock.  False: there are
- * thousands already.
- */
-static bool
-add_ref(CkItem *item)
-{
-	uint32		old = pg_atomic_read_u32(&item->state);
-
-	do
-	{
-		Assert((old & ST_REFS_MASK) > 0);
-		if ((old & ST_REFS_MASK) == ST_REFS_MASK)
-			return false;
-	} while (!pg_atomic_compare_exchange_u32(&item->state, &old, old + 1));
-	return true;
-}
 
 /*
  * Drop a reference.  True: it was the last one.
@@ -384,7 +302,7 @@ add_to_gauges(const CkItem *item, int sign)
 static void
 unlink_locked(CkSharedShard *shard, CkOff *link)
 {
-	CkItem	   *item = follow(*link);
+	CkItem	   *item = ck_table_follow(*link);
 
 	begin_change(shard);
 	*link = item->chain;
@@ -402,7 +320,7 @@ unlink_locked(CkSharedShard *shard, CkOff *link)
 static void
 unlink_expired_locked(CkSharedShard *shard, CkOff *link)
 {
-	ck_counters_add(follow(*link)->slot, CK_CTR_EXPIRATIONS, 1);
+	ck_counters_add(ck_table_follow(*link)->slot, CK_CTR_EXPIRATIONS, 1);
 	unlink_locked(shard, link);
 }
 
@@ -418,7 +336,7 @@ static bool
 try_unlink(CkItem *item, uint64 expired_ms, uint64 *hash)
 {
 	CkKey		key = key_of_item(item);
-	CkSharedShard *shard = shard_of_key(&key);
+	CkSharedShard *shard = ck_table_shard(&key);
 	CkOff	   *link;
 
 	Assert(ck_arena_locked());
@@ -431,7 +349,7 @@ try_unlink(CkItem *item, uint64 expired_ms, uint64 *hash)
 		return false;
 	}
 
-	link = find_link_to(bucket_of_hash(key.hash), item);
+	link = find_link_to(ck_table_bucket_of_hash(key.hash), item);
 	Assert(*link == ck_arena_off(item));
 	begin_change(shard);
 	*link = item->chain;
@@ -453,7 +371,7 @@ static bool
 try_move(CkItem *item, CkOff from, CkOff to)
 {
 	CkKey		key = key_of_item(item);
-	CkSharedShard *shard = shard_of_key(&key);
+	CkSharedShard *shard = ck_table_shard(&key);
 	CkOff	   *link;
 
 	Assert(ck_arena_locked());
@@ -465,7 +383,7 @@ try_move(CkItem *item, CkOff from, CkOff to)
 		return false;
 	}
 
-	link = find_link_to(bucket_of_hash(key.hash), item);
+	link = find_link_to(ck_table_bucket_of_hash(key.hash), item);
 	Assert(*link == ck_arena_off(item));
 	begin_change(shard);
 	ck_item_move_piece(item, from, to);
@@ -587,7 +505,7 @@ ask_replace(const CkItem *resident, const CkItem *fresh,
 static void
 link_locked(CkSharedShard *shard, CkOff *link, CkItem *item, uint64 hash)
 {
-	CkItem	   *old = follow(*link);
+	CkItem	   *old = ck_table_follow(*link);
 	bool		in_use = old != NULL && (ck_item_freq(old) > 0 ||
 										 ck_item_queue(old) == CK_QUEUE_MAIN);
 
@@ -615,7 +533,7 @@ bool
 ck_table_link(CkItem *item, CkMayReplace may_replace, void *arg)
 {
 	CkKey		key = key_of_item(item);
-	CkSharedShard *shard = shard_of_key(&key);
+	CkSharedShard *shard = ck_table_shard(&key);
 	uint64		now_ms = ck_table_ms(ck_clock_now());
 	CkOff	   *link;
 	CkItem	   *old;
@@ -623,8 +541,8 @@ ck_table_link(CkItem *item, CkMayReplace may_replace, void *arg)
 	Assert(ck_item_queue(item) == CK_QUEUE_NONE);
 	Assert(ck_item_refs(item) == 1);
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	link = find_link(&key);
-	old = follow(*link);
+	link = ck_table_find_link(&key);
+	old = ck_table_follow(*link);
 	if (old != NULL && ck_item_expired(old, now_ms))
 		ck_counters_add(old->slot, CK_CTR_EXPIRATIONS, 1);
 	else if (old != NULL && may_replace != NULL &&
@@ -642,260 +560,23 @@ ck_table_link(CkItem *item, CkMayReplace may_replace, void *arg)
 	return true;
 }
 
-/*---- Reading with a pin ----*/
+/*---- Removing and changing ----*/
 
 /*
  * Unlink the item of this key if it is there and has expired.
  */
-static void
-reap_key(const CkKey *key, uint64 now_ms)
+void
+ck_table_reap(const CkKey *key, uint64 now_ms)
 {
-	CkSharedShard *shard = shard_of_key(key);
+	CkSharedShard *shard = ck_table_shard(key);
 	CkOff	   *link;
 
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	link = find_link(key);
-	if (*link != CK_OFF_NONE && ck_item_expired(follow(*link), now_ms))
+	link = ck_table_find_link(key);
+	if (*link != CK_OFF_NONE && ck_item_expired(ck_table_follow(*link), now_ms))
 		unlink_expired_locked(shard, link);
 	LWLockRelease(&shard->lock);
 }
-
-/*
- * Find an item and pin it; NULL: there is none that has not expired.  It stays
- * readable, even if it is unlinked, until ck_table_unpin() or the end of the
- * current resource owner.
- */
-CkItem *
-ck_table_pin(const CkKey *key, TimestampTz now)
-{
-	CkSharedShard *shard = shard_of_key(key);
-	uint64		now_ms = ck_table_ms(now);
-	CkItem	   *item;
-	bool		expired;
-
-	ck_pins_reserve();
-	LWLockAcquire(&shard->lock, LW_SHARED);
-	item = follow(*find_link(key));
-	expired = item != NULL && ck_item_expired(item, now_ms);
-	if (item != NULL && (expired || !add_ref(item)))
-		item = NULL;
-	LWLockRelease(&shard->lock);
-
-	if (item != NULL)
-	{
-		ck_pins_add(item);
-		ck_item_rewind();
-	}
-	else if (expired)
-		reap_key(key, now_ms);
-	return item;
-}
-
-void
-ck_table_unpin(CkItem *item)
-{
-	ck_pins_remove(item);
-	ck_table_unref(item);
-}
-
-/*---- Reading without a lock ----*/
-
-/*
- * Copy the beginning of an item, wherever that is.  What is in `head` stays
- * as it is from here on, whatever happens to the item.
- */
-static bool
-copy_head(CkOff off, CkItem *head)
-{
-	if (!ck_arena_valid(off, CK_ITEM_HEADER))
-		return false;
-	memcpy(head, ck_arena_ptr(off), CK_ITEM_HEADER);
-	pg_compiler_barrier();
-	return true;
-}
-
-static bool
-head_has_key(CkOff off, const CkItem *head, const CkKey *key)
-{
-	if (head->dbid != key->dbid || head->keylen != key->len ||
-		head->kind != key->kind || !ck_arena_valid(off, ck_item_flat(head)))
-		return false;
-	return memcmp((char *) ck_arena_ptr(off) + CK_ITEM_HEADER + head->metalen,
-				  key->data, key->len) == 0;
-}
-
-/*
- * Copy a value of at most CK_SMALL_MAX bytes from the pieces that seem to
- * belong to an item.  False: they do not, so something has changed.
- */
-static bool
-copy_small_value(CkOff off, const CkItem *head, char *to)
-{
-	CkPiece		piece = head->piece;
-	uint32		header = ck_item_flat(head);
-	uint32		left = head->vallen;
-	int			i;
-
-	for (i = 0; i < MAX_SMALL_PIECES; i++)
-	{
-		int			cls = ck_arena_class_of(off);
-		uint32		n;
-
-		if (cls < 0 || ck_arena_slot_size(cls) < header)
-			return false;
-		n = Min(left, ck_arena_slot_size(cls) - header);
-		if (!ck_arena_valid(off, header + n))
-			return false;
-		memcpy(to, (char *) ck_arena_ptr(off) + header, n);
-		to += n;
-		left -= n;
-		if (left == 0)
-			return true;
-
-		off = piece.next;
-		header = sizeof(CkPiece);
-		if (!ck_arena_valid(off, header))
-			return false;
-		memcpy(&piece, ck_arena_ptr(off), header);
-		pg_compiler_barrier();
-	}
-	return false;
-}
-
-static CkReadResult
-copy_small(CkOff off, CkItem *head, uint64 now_ms, CkSmall *out)
-{
-	if (ck_item_expired(head, now_ms))
-		return CK_READ_ABSENT;
-	if (head->metalen + head->vallen > CK_SMALL_MAX)
-		return CK_READ_USE_PIN;
-
-	ck_item_info(head, &out->info);
-	out->item = ck_arena_ptr(off);
-	memcpy(out->data, ck_item_meta(out->item), head->metalen);
-	if (!copy_small_value(off, head, out->data + MAXALIGN(head->metalen)))
-		return CK_READ_USE_PIN;
-	return CK_READ_HIT;
-}
-
-/*
- * One attempt, whose outcome means something only if nothing has changed.
- */
-static CkReadResult
-try_read_small(const CkKey *key, uint64 now_ms, CkSmall *out)
-{
-	volatile CkOff *bucket = &ck_table->buckets[bucket_of_hash(key->hash)];
-	CkOff		off = *bucket;
-	int			i;
-
-	for (i = 0; i < MAX_CHAIN; i++)
-	{
-		CkItem		head;
-
-		if (off == CK_OFF_NONE)
-			return CK_READ_ABSENT;
-		if (!copy_head(off, &head))
-			return CK_READ_USE_PIN;
-		if (head_has_key(off, &head, key))
-			return copy_small(off, &head, now_ms, out);
-		off = head.chain;
-	}
-	return CK_READ_USE_PIN;
-}
-
-/*
- * Read an item whose meta area and value are at most CK_SMALL_MAX bytes, with
- * no lock and no write to shared memory: see the top of this file.
- */
-CkReadResult
-ck_table_read_small(const CkKey *key, TimestampTz now, CkSmall *out)
-{
-	CkSharedShard *shard = shard_of_key(key);
-	uint64		now_ms = ck_table_ms(now);
-	int			i;
-
-	for (i = 0; i < READ_TRIES; i++)
-	{
-		uint32		seq = pg_atomic_read_u32(&shard->seq);
-		CkReadResult result;
-
-		if (seq % 2 != 0)
-			continue;
-		pg_read_barrier();
-		result = try_read_small(key, now_ms, out);
-		pg_read_barrier();
-		if (pg_atomic_read_u32(&shard->seq) == seq)
-			return result;
-	}
-	return CK_READ_USE_PIN;
-}
-
-/*---- Hits ----*/
-
-/*
- * Write pending hits to their item, if it is still there.
- */
-static void
-flush_hits(CkLocalHits *h)
-{
-	CkSharedShard *shard;
-	CkItem	   *item;
-
-	if (h->pending == 0)
-		return;
-	shard = shard_of_bucket(h->bucket);
-	LWLockAcquire(&shard->lock, LW_SHARED);
-	item = follow(ck_table->buckets[h->bucket]);
-	while (item != NULL && item->id != h->id)
-		item = follow(item->chain);
-	if (item != NULL)
-	{
-		uint32		freq = Min(ck_item_freq(item) + h->pending, 3);
-
-		pg_atomic_fetch_add_u32(&item->hits, h->pending);
-		ck_item_set_state(item, ST_FREQ_MASK, freq << ST_FREQ_SHIFT);
-	}
-	LWLockRelease(&shard->lock);
-	h->pending = 0;
-}
-
-/*
- * Note that an item was of use.  It need not be pinned, nor be there any more:
- * the id is what tells it.
- */
-void
-ck_table_note_hit(const CkKey *key, CkItem *item, uint32 id)
-{
-	CkLocalHits *h = &hit_slots[(key->hash >> 40) % HIT_SLOTS];
-	uint32		bucket = bucket_of_hash(key->hash);
-
-	if (h->id != id || h->bucket != bucket)
-	{
-		flush_hits(h);
-		h->id = id;
-		h->bucket = bucket;
-	}
-	have_pending_hits = true;
-	if (++h->pending >= MAX_PENDING)
-		flush_hits(h);
-}
-
-/*
- * Write all pending hits to their items; at the end of a transaction.
- */
-void
-ck_table_flush_hits(void)
-{
-	int			i;
-
-	if (!have_pending_hits)
-		return;
-	for (i = 0; i < HIT_SLOTS; i++)
-		flush_hits(&hit_slots[i]);
-	have_pending_hits = false;
-}
-
-/*---- Removing and changing ----*/
 
 /*
  * Remove what a link leads to, if there is anything.  False: there was not, or
@@ -906,7 +587,7 @@ remove_locked(CkSharedShard *shard, CkOff *link, uint64 now_ms)
 {
 	if (*link == CK_OFF_NONE)
 		return false;
-	if (ck_item_expired(follow(*link), now_ms))
+	if (ck_item_expired(ck_table_follow(*link), now_ms))
 	{
 		unlink_expired_locked(shard, link);
 		return false;
@@ -921,12 +602,12 @@ remove_locked(CkSharedShard *shard, CkOff *link, uint64 now_ms)
 bool
 ck_table_unlink(const CkKey *key)
 {
-	CkSharedShard *shard = shard_of_key(key);
+	CkSharedShard *shard = ck_table_shard(key);
 	uint64		now_ms = ck_table_ms(ck_clock_now());
 	bool		removed;
 
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	removed = remove_locked(shard, find_link(key), now_ms);
+	removed = remove_locked(shard, ck_table_find_link(key), now_ms);
 	LWLockRelease(&shard->lock);
 	return removed;
 }
@@ -938,14 +619,14 @@ ck_table_unlink(const CkKey *key)
 bool
 ck_table_unlink_item(const CkKey *key, CkItem *item, uint32 id)
 {
-	CkSharedShard *shard = shard_of_key(key);
+	CkSharedShard *shard = ck_table_shard(key);
 	uint64		now_ms = ck_table_ms(ck_clock_now());
 	bool		removed = false;
 	CkOff	   *link;
 
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	link = find_link(key);
-	if (*link != CK_OFF_NONE && follow(*link)->id == id)
+	link = ck_table_find_link(key);
+	if (*link != CK_OFF_NONE && ck_table_follow(*link)->id == id)
 		removed = remove_locked(shard, link, now_ms);
 	LWLockRelease(&shard->lock);
 	return removed;
@@ -975,20 +656,20 @@ set_expiry_locked(CkSharedShard *shard, CkItem *item, uint64 expires_ms)
 bool
 ck_table_touch(const CkKey *key, TimestampTz now, TimestampTz expires_at)
 {
-	CkSharedShard *shard = shard_of_key(key);
+	CkSharedShard *shard = ck_table_shard(key);
 	uint64		now_ms = ck_table_ms(now);
 	CkOff	   *link;
 	bool		found = false;
 
 	LWLockAcquire(&shard->lock, LW_EXCLUSIVE);
-	link = find_link(key);
+	link = ck_table_find_link(key);
 	if (*link != CK_OFF_NONE)
 	{
-		if (ck_item_expired(follow(*link), now_ms))
+		if (ck_item_expired(ck_table_follow(*link), now_ms))
 			unlink_expired_locked(shard, link);
 		else
 		{
-			set_expiry_locked(shard, follow(*link),
+			set_expiry_locked(shard, ck_table_follow(*link),
 							  expires_at == 0 ? 0 : ck_table_ms(expires_at));
 			found = true;
 		}
@@ -1030,7 +711,7 @@ ck_table_unlink_if(CkVisit pred, void *arg)
 
 			while (*link != CK_OFF_NONE)
 			{
-				CkItem	   *item = follow(*link);
+				CkItem	   *item = ck_table_follow(*link);
 
 				if (!ck_item_expired(item, now_ms) &&
 					!visit_item(item, pred, arg))
@@ -1063,9 +744,9 @@ ck_table_foreach(CkVisit visit, void *arg)
 		LWLockAcquire(&shard->lock, LW_SHARED);
 		for (b = s; b < ck_table->nbuckets && go_on; b += CK_NUM_SHARDS)
 		{
-			CkItem	   *item = follow(ck_table->buckets[b]);
+			CkItem	   *item = ck_table_follow(ck_table->buckets[b]);
 
-			for (; item != NULL && go_on; item = follow(item->chain))
+			for (; item != NULL && go_on; item = ck_table_follow(item->chain))
 			{
 				if (!ck_item_expired(item, now_ms))
 					go_on = visit_item(item, visit, arg);

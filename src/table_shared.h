@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_shared.h
- *	  The table's structures in shared memory; for table*.c and pins.c only.
+ *	  The table's structures in shared memory; for table*.c, item.c and pins.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,11 +42,43 @@ typedef struct CkSharedTable
 
 extern CkSharedTable *ck_table;	/* NULL: not attached */
 
+static inline uint32
+ck_table_bucket_of_hash(uint64 hash)
+{
+	return (uint32) hash & (ck_table->nbuckets - 1);
+}
+
+static inline CkSharedShard *
+ck_table_shard_of_bucket(uint32 bucket)
+{
+	return &ck_table->shards[bucket % CK_NUM_SHARDS];
+}
+
+static inline CkSharedShard *
+ck_table_shard(const CkKey *key)
+{
+	return ck_table_shard_of_bucket(ck_table_bucket_of_hash(key->hash));
+}
+
+/*
+ * The item that a link leads to, or NULL.
+ */
+static inline CkItem *
+ck_table_follow(CkOff off)
+{
+	return off == CK_OFF_NONE ? NULL : ck_arena_ptr(off);
+}
+
 /* in table.c */
 extern uint64 ck_table_ms(TimestampTz t);
 extern TimestampTz ck_table_time(uint64 ms);
 extern uint32 ck_table_bucket(const CkItem *item);
+extern CkOff *ck_table_find_link(const CkKey *key);
 extern void ck_table_unref(CkItem *item);
+extern void ck_table_reap(const CkKey *key, uint64 now_ms);
+
+/* in tableread.c */
+extern void ck_table_forget_hits(void);
 
 /* in pins.c */
 extern void ck_pins_reserve(void);

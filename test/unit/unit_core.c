@@ -21,6 +21,7 @@
 #include "../../src/item.c"
 #include "../../src/pins.c"
 #include "../../src/table.c"
+#include "../../src/tableread.c"
 #include "../../src/tablecheck.c"
 
 #include "access/xact.h"
