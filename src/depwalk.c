@@ -311,7 +311,7 @@ visit_rtes(Query *query, WalkState *state)
 
 /* ---------------- the walk ---------------- */
 
-static bool walk(Node *node, WalkState *state);
+static bool walk(Node *node, void *context);
 
 static bool
 visit_query(Query *query, WalkState *state)
@@ -405,8 +405,10 @@ has_type(Node *node)
 }
 
 static bool
-walk(Node *node, WalkState *state)
+walk(Node *node, void *context)
 {
+	WalkState  *state = context;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))

@@ -33,13 +33,17 @@
 #include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/xml.h"
 
 #include "fingerprint.h"
+
+/* As in utils/pg_locale.h, which needs the headers of ICU. */
+extern PGDLLIMPORT char *locale_monetary;
+extern PGDLLIMPORT char *locale_numeric;
+extern PGDLLIMPORT char *locale_time;
 
 #define MAX_PLAIN_PARAMS	256 /* longer ones are digested */
 

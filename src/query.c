@@ -167,8 +167,9 @@ meaning_of(const CkLocalName *name)
 }
 
 static bool
-collect_names(Node *node, List **names)
+collect_names(Node *node, void *context)
 {
+	List	  **names = context;
 	CkLocalName *name;
 
 	if (node == NULL)

@@ -173,7 +173,7 @@ compare_xids(const void *a, const void *b)
 static void
 fill_birth(CkBirth *birth)
 {
-	static SnapshotData snapshot = {SNAPSHOT_MVCC};
+	static SnapshotData snapshot = {.snapshot_type = SNAPSHOT_MVCC};
 	CkXid		near_xid;
 	CkXid		own;
 	uint32		n;
