@@ -108,7 +108,7 @@ cachekit_cache_invalidate(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, "cache_invalidate");
 	Relation	rel = data->tg_relation;
 
-	if (likely(!rel->rd_rel->relispartition))
+	if (likely(!rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass))
 		mark(CK_DEP_RELATION, RelationGetRelid(rel));
 	else
 		ck_invalidate_relation(RelationGetRelid(rel));

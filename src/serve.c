@@ -104,7 +104,7 @@ ck_serve_start(CkRequest *request)
 		set_stamp(request, 0, schema, version);
 }
 
-/* Does the snapshot see all that made the tables tracked? */
+/* Does the snapshot see all that made the tables what they are? */
 static bool
 sees_tracking(CkRequest *request)
 {

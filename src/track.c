@@ -6,8 +6,8 @@
  * A statement trigger fires on the table that the statement names; the rows
  * may lie in other members of the inheritance tree.  Therefore
  *
- *  - a writer of L marks the cells of L and of the partitioned tables above
- *    it (ck_track_marks);
+ *  - a writer of L marks the cells of L, of the partitioned tables above it,
+ *    and of the plain children below it (ck_track_marks);
  *  - a reader of R depends on the cells of R and of the partitioned tables
  *    above it; with plain inheritance, whose parents are not locked by those
  *    who change the children's pedigree, on every relation of the family;
@@ -19,13 +19,19 @@
  * L is among R's dependencies if not), or both are above the relation that
  * has the row (then L is in R's family).  ATTACH PARTITION locks all that it
  * moves, so the marks of a statement that holds its lock stay right; after
- * DETACH the marks taken before name the old and the new root.
+ * DETACH the marks taken before name the old and the new root.  Plain
+ * children are marked, too, since NO INHERIT leaves no trace in the child: it
+ * would find its entries from before INHERIT again.
  *
  * "shape" is a string of bytes that differs whenever the meaning of reading R
  * may differ for other reasons than recorded writes: the members, their
  * storage, the catalog versions of their pg_class, pg_inherits and pg_trigger
  * rows.  It is part of the identity of entries, so DDL, which is not under
- * MVCC, leaves old entries unreachable instead of invalidating them.
+ * MVCC, leaves old entries unreachable instead of invalidating them.  A
+ * snapshot that does not see the transactions which made this shape ("since")
+ * goes past the cache: it may find a rewritten table empty, or lack what was
+ * written to a partition before it was attached, and the cells tell of
+ * neither.
  *
  * Catalog reads only; no relation is locked.  All callers hold a lock on R.
  *
@@ -102,7 +108,19 @@ ck_track_marks(Oid relid)
 
 	if (get_rel_relispartition(relid))
 		result = list_concat(result, get_partition_ancestors(relid));
+	else if (get_rel_relkind(relid) == RELKIND_RELATION && has_subclass(relid))
+		result = list_concat_unique_oid(result,
+										find_all_inheritors(relid, NoLock, NULL));
 	return result;
+}
+
+/* A snapshot must see whoever wrote this catalog row. */
+static void
+must_see(HeapTuple tuple, List **since)
+{
+	if (since && !HeapTupleHeaderXminFrozen(tuple->t_data))
+		*since = list_append_unique_oid(*since,
+										HeapTupleHeaderGetRawXmin(tuple->t_data));
 }
 
 /* ---------------- families ---------------- */
@@ -111,6 +129,7 @@ typedef struct Family
 {
 	List	   *members;
 	StringInfo	shape;			/* pg_inherits rows met, or NULL */
+	List	  **since;			/* their xids, or NULL */
 	bool		own_ddl;
 	bool		plain;			/* some link is not partitioning */
 } Family;
@@ -122,6 +141,7 @@ note_version(Family *family, HeapTuple tuple)
 
 	if (family->shape)
 		appendBinaryStringInfo(family->shape, (char *) &xmin, sizeof(xmin));
+	must_see(tuple, family->since);
 	if (TransactionIdIsCurrentTransactionId(xmin))
 		family->own_ddl = true;
 }
@@ -301,8 +321,7 @@ read_triggers(Oid relid, Coverage *coverage, StringInfo shape, List **since)
 			appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
 			appendStringInfoChar(shape, form->tgenabled);
 		}
-		if (since && !HeapTupleHeaderXminFrozen(tuple->t_data))
-			*since = list_append_unique_oid(*since, xmin);
+		must_see(tuple, since);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -360,7 +379,7 @@ qualified_name(Oid relid)
 
 /* pg_class's part of the shape; false if the relation is gone. */
 static bool
-describe_class(Oid relid, CkTracked *result, StringInfo shape)
+describe_class(Oid relid, CkTracked *result, StringInfo shape, List **since)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
@@ -373,6 +392,7 @@ describe_class(Oid relid, CkTracked *result, StringInfo shape)
 	appendBinaryStringInfo(shape, (char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(shape, (char *) &form->relfilenode, sizeof(Oid));
 	appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+	must_see(tuple, since);
 	if (TransactionIdIsCurrentTransactionId(xmin))
 		result->own_ddl = true;
 	ReleaseSysCache(tuple);
@@ -394,7 +414,7 @@ describe_member(Oid relid, bool with_apply, CkTracked *result,
 	Coverage	coverage;
 	char		relkind = get_rel_relkind(relid);
 
-	if (!describe_class(relid, result, shape))
+	if (!describe_class(relid, result, shape, since))
 	{
 		not_tracked(result, psprintf("relation %u is gone", relid));
 		return;
@@ -415,7 +435,7 @@ describe_member(Oid relid, bool with_apply, CkTracked *result,
 /*
  * All about one ordinary table, partitioned table or materialized view:
  * appends to *shape what identifies its state, and to *since the xids (32-bit;
- * subtransactions, too) that a snapshot must see for tracking to hold for it.
+ * subtransactions, too) that a snapshot must see for this to hold for it.
  */
 void
 ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
@@ -428,6 +448,7 @@ ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	memset(result, 0, sizeof(*result));
 	result->tracked = true;
 	family.shape = shape;
+	family.since = since;
 	nup = find_family(&family, relid);
 	result->members = family.members;
 	result->own_ddl = family.own_ddl;

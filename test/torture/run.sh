@@ -1,0 +1,190 @@
+#!/bin/bash
+# run.sh [SECONDS]
+#   The storm: readers of every kind compare what the cache says with what
+#   the tables say, in one statement and so under one snapshot, while writers
+#   do all they can to make the two differ.  Normally started by `make test`
+#   or `make torture`, which build with assertions and debug points and put
+#   the programs into PATH; starts servers of its own.
+#
+#   exact runs   in both memory modes, without and with random delays at every
+#                step of the algorithm, and with cachekit.verify: no mismatch
+#                may occur, and the cache must have answered often enough
+#   controls     the same storm against algorithms broken on purpose: the
+#                storm must find each of them out, or it proves nothing
+#
+#   RUNS="exact-preload ..." picks among the runs by their names.
+
+set -u -o pipefail
+export LC_ALL=C TZ=UTC
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+SECONDS_ALL=${1:-60}
+LEAST_HITS=20 # percent
+
+if [ "$(id -u)" -eq 0 ]; then
+  exec "$HERE/../tools/load.sh" torture "$SECONDS_ALL"
+fi
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/cachekit-torture.XXXXXX") || exit 1
+export PGHOST=$WORK PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+LOG=$WORK/log
+passed=0
+failed=0
+
+clean_up() {
+  trap - EXIT
+  jobs -p | xargs -r kill 2>/dev/null
+  [ ! -f "$WORK/data/postmaster.pid" ] ||
+    pg_ctl -D "$WORK/data" -m immediate -s stop
+  if [ -n "${KEEP:-}" ]; then echo "left: $WORK"; else rm -rf "$WORK"; fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
+
+# start MODE
+start() {
+  initdb -D "$WORK/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
+    --no-instructions >"$WORK/initdb" 2>&1 || { cat "$WORK/initdb"; exit 1; }
+  {
+    cat "$HERE/../$1.conf"
+    echo "listen_addresses = ''"
+    echo "unix_socket_directories = '$WORK'"
+    echo "max_prepared_transactions = 20"
+    echo "deadlock_timeout = 10s"
+  } >>"$WORK/data/postgresql.conf"
+  pg_ctl -D "$WORK/data" -l "$LOG" -w -s start || { cat "$LOG"; exit 1; }
+  sql -c 'CREATE EXTENSION cachekit' -f "$HERE/setup.sql" >"$WORK/setup" ||
+    exit 1
+}
+
+stop() {
+  pg_ctl -D "$WORK/data" -m fast -w -s stop
+  rm -rf "$WORK/data" "$LOG"
+}
+
+# clients NUMBER SCRIPT SECONDS
+clients() {
+  pgbench -n --max-tries=10 -T "$3" -c "$1" -f "$HERE/$2.sql" >"$WORK/out.$2" 2>&1 &
+}
+
+# Somebody else finishes the transactions that w_prepare_other leaves.
+finish_prepared() {
+  local end=$((SECONDS + $1))
+
+  while [ $SECONDS -lt $end ]; do
+    cat <<'EOS'
+SELECT format('%s PREPARED %L',
+	CASE WHEN random() < 0.7 THEN 'COMMIT' ELSE 'ROLLBACK' END, gid)
+FROM pg_prepared_xacts WHERE gid LIKE 'other%' \gexec
+EOS
+    sleep 0.01
+  done | sql >/dev/null
+}
+
+# One that runs for half the time and holds back everybody's horizon.
+old_transaction() {
+  sql -c "BEGIN; SELECT txid_current(), pg_sleep($1 / 2.0); COMMIT" >/dev/null
+}
+
+storm() {
+  local t=$1
+
+  old_transaction "$t" &
+  finish_prepared $((t + 2)) &
+  clients 4 r_rc "$t"
+  clients 4 r_rr "$t"
+  clients 1 r_function "$t"
+  clients 1 w_function "$t"
+  clients 1 w_ddl "$t"
+  clients 3 w_move "$t"
+  clients 2 w_total "$t"
+  clients 2 w_savepoint "$t"
+  clients 2 w_prepare "$t"
+  clients 2 w_prepare_other "$t"
+  clients 1 w_subxact "$t"
+  clients 2 w_part "$t"
+  clients 12 w_burst "$t"
+  wait
+}
+
+# What the log has, since line $from, that must not be there.  (Who waits for
+# a row that moves to another partition is told to try again, and does.)
+complaints() {
+  tail -n +"$from" "$LOG" |
+    grep -E '(ERROR|FATAL|PANIC): |TRAP:|terminated by signal|leak:' |
+    grep -v 'moved to another partition due to concurrent update'
+}
+
+# verdict NAME WHAT-WAS-EXPECTED-OR-EMPTY
+verdict() {
+  if [ -z "$2" ]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  echo "  $1 FAILED: $2"
+}
+
+# run exact|control NAME SECONDS SETTINGS
+run() {
+  local kind=$1 name=$2 seconds=$3 from checks hits wrong percent bad=
+  local -x PGOPTIONS=$4
+
+  case " ${RUNS:-$name} " in *" $name "*) ;; *) return ;; esac
+  PGOPTIONS= sql -c 'SELECT cache_reset_stats(), cache_flush()' >/dev/null
+  from=$(($(wc -l <"$LOG") + 1))
+  rm -f "$WORK"/out.*
+  storm "$seconds"
+  [ "$kind" = control ] || PGOPTIONS= sql -c 'SELECT check_structures()' >/dev/null
+  IFS='|' read -r checks hits < <(PGOPTIONS= sql \
+    -c 'SELECT hits + misses + bypasses, hits FROM cachekit_stats')
+  wrong=$(tail -n +"$from" "$LOG" | grep -c 'WARNING: *MISMATCH')
+  percent=$((100 * hits / (checks > 0 ? checks : 1)))
+  printf '%-24s %8s %10s %10s %4s%% %11s\n' "$name" "$seconds" "$checks" "$hits" \
+    "$percent" "$wrong"
+  if [ "$kind" = control ]; then
+    [ "$wrong" -gt 0 ] || bad="the storm did not find it out"
+  elif [ "$wrong" -gt 0 ]; then
+    bad="wrong answers"
+    tail -n +"$from" "$LOG" | grep -A 8 'WARNING: *MISMATCH' | head -n 40
+  elif [ "$percent" -lt $LEAST_HITS ]; then
+    bad="too few hits to prove anything"
+  fi
+  if complaints | head -n 20 | grep .; then bad+=" complaints in the log"; fi
+  if grep -h 'aborted' "$WORK"/out.* | head -n 3 | grep .; then
+    bad+=" clients aborted"
+  fi
+  verdict "$name" "$bad"
+}
+
+# A share of the time for each exact run; the controls need little.
+control_time=$((SECONDS_ALL / 12))
+[ $control_time -ge 5 ] || control_time=5
+[ $control_time -le 10 ] || control_time=10
+share() {
+  local t=$(((SECONDS_ALL - 4 * control_time) * $1 / 100))
+
+  echo $((t < 3 ? 3 : t))
+}
+
+DELAY='-c cachekit.debug_delay=3000'
+FAULT='-c cachekit.debug_delay=1000 -c cachekit.debug_fault'
+
+printf '%-24s %8s %10s %10s %5s %11s\n' run seconds checks hits '' mismatches
+start preload
+run exact exact-preload "$(share 25)" ''
+run exact exact-preload-delay "$(share 25)" "$DELAY"
+run exact verify-preload "$(share 10)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
+for fault in bump_in_trigger bump_at_commit bump_both no_ring; do
+  run control control-$fault $control_time "$FAULT=$fault"
+done
+stop
+start ondemand
+run exact exact-ondemand "$(share 15)" ''
+run exact exact-ondemand-delay "$(share 20)" "$DELAY"
+run exact verify-ondemand "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
+stop
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
