@@ -19,6 +19,7 @@
 #include "utils/expandeddatum.h"
 
 #include "codec.h"
+#include "compat.h"
 
 static Datum
 flat_value(Datum value)
@@ -59,7 +60,7 @@ ck_codec_flatten(TupleTableSlot *slot)
 		else
 			values[i] = slot->tts_values[i];
 	}
-	return heap_form_minimal_tuple(desc, values, slot->tts_isnull);
+	return CkFormMinimalTuple(desc, values, slot->tts_isnull);
 }
 
 void

@@ -72,4 +72,13 @@
 #define CkExecutorRun(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
 #endif
 
+/* 18 can leave room before the tuple. */
+#if PG_VERSION_NUM >= 180000
+#define CkFormMinimalTuple(desc, values, isnull) \
+	heap_form_minimal_tuple(desc, values, isnull, 0)
+#else
+#define CkFormMinimalTuple(desc, values, isnull) \
+	heap_form_minimal_tuple(desc, values, isnull)
+#endif
+
 #endif							/* CK_COMPAT_H */
