@@ -15,10 +15,10 @@
  * linked, unlinked or moved meanwhile.  What was found by walking the chain
  * was thus linked all the time; a linked item's memory is neither freed nor
  * written to (but for fields that the reader does not use, or which are
- * atomic); hence the copy is good.  The order matters in two places: an item is unlinked,
- * and seq advanced, before its memory is given back, with a barrier between,
- * so whoever sees new contents in old memory sees the new seq; and an item is
- * written before seq becomes odd and it is linked.
+ * atomic); hence the copy is good.  The order matters in two places: an item
+ * is unlinked, and seq advanced, before its memory is given back, with a
+ * barrier between, so whoever sees new contents in old memory sees the new
+ * seq; and an item is written before seq becomes odd and it is linked.
  *
  * If seq is not the same, the reader may have seen anything: an item that has
  * been freed, its memory in use for a value, a page of another class.  So

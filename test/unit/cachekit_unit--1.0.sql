@@ -24,6 +24,10 @@ CREATE FUNCTION unit_wear_figures(budget_mb integer,
 	OUT phase text, OUT items bigint, OUT live float8)
 	RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME';
 
+CREATE FUNCTION unit_speed(budget_mb integer, vallen integer, n integer,
+	OUT operation text, OUT ns float8)
+	RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME';
+
 -- Several sessions over one dynamic segment; see unit_shared.c.
 CREATE FUNCTION unit_shared_create(budget_mb integer) RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_shared_churn(handle bigint, ms integer, nkeys integer, maxlen integer)

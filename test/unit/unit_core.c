@@ -49,6 +49,7 @@ PG_FUNCTION_INFO_V1(unit_counters);
 PG_FUNCTION_INFO_V1(unit_hit_ratio);
 PG_FUNCTION_INFO_V1(unit_compare_lru);
 PG_FUNCTION_INFO_V1(unit_wear_figures);
+PG_FUNCTION_INFO_V1(unit_speed);
 
 #define MB ((Size) 1024 * 1024)
 
@@ -1265,4 +1266,89 @@ unit_compare_lru(PG_FUNCTION_ARGS)
 	values[1] = Float8GetDatum(ours);
 	values[2] = Float8GetDatum(ns);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*---- Speed ----*/
+
+static instr_time stopwatch;
+
+/*
+ * Put a row: nanoseconds an operation since the last one.
+ */
+static void
+put_lap(const char *what, int n)
+{
+	instr_time	now;
+	Datum		values[2];
+	bool		nulls[2] = {0};
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, stopwatch);
+	values[0] = CStringGetTextDatum(what);
+	values[1] = Float8GetDatum(INSTR_TIME_GET_MICROSEC(now) * 1000.0 / n);
+	tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);
+	INSTR_TIME_SET_CURRENT(stopwatch);
+}
+
+/*
+ * Nanoseconds of the elementary operations, in a cache that is filled with
+ * values of one size, keys at random.  Making the key is included.
+ */
+Datum
+unit_speed(PG_FUNCTION_ARGS)
+{
+	Size		budget = PG_GETARG_INT32(0) * MB;
+	uint32		vallen = PG_GETARG_INT32(1);
+	int			n = PG_GETARG_INT32(2);
+	uint32		nkeys = budget / (vallen + 100) * 9 / 10;
+	TimestampTz now = ck_clock_now();
+	char	   *value = palloc0(vallen);
+	pg_prng_state prng;
+	CkSmall		small;
+	int			i;
+
+	unit_begin(fcinfo);
+	fresh_cache(budget);
+	pg_prng_seed(&prng, 1);
+	INSTR_TIME_SET_CURRENT(stopwatch);
+	for (i = 0; i < nkeys; i++)
+		unit_store(BASE + i, 1, vallen, 0, 0);
+	put_lap("store, memory free", nkeys);
+	for (i = 0; i < n; i++)
+	{
+		char		buf[32];
+		CkKey		key = unit_key(BASE + pg_prng_uint64(&prng) % nkeys, buf);
+
+		value[0] += key.hash;
+	}
+	put_lap("make a key", n);
+	for (i = 0; i < n; i++)
+	{
+		char		buf[32];
+		CkKey		key = unit_key(BASE + pg_prng_uint64(&prng) % nkeys, buf);
+
+		if (ck_table_read_small(&key, now, &small) == CK_READ_HIT)
+			value[0] += small.data[0];
+	}
+	put_lap("read_small", n);
+	for (i = 0; i < n; i++)
+	{
+		char		buf[32];
+		CkKey		key = unit_key(BASE + pg_prng_uint64(&prng) % nkeys, buf);
+		CkItem	   *item = ck_table_pin(&key, now);
+
+		if (item != NULL)
+		{
+			ck_item_copy_value(item, 0, value, vallen);
+			ck_table_unpin(item);
+		}
+	}
+	put_lap("pin, copy, unpin", n);
+	for (i = 0; i < n; i++)
+		unit_store(BASE + pg_prng_uint64(&prng) % nkeys, 1, vallen, 0, 0);
+	put_lap("store, replacing", n);
+	for (i = 0; i < n; i++)
+		unit_store(BASE + nkeys + i, 1, vallen, 0, 0);
+	put_lap("store, evicting", n);
+	return (Datum) 0;
 }
