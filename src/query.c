@@ -43,6 +43,7 @@
 #include "parser/parse_type.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -548,6 +549,21 @@ describe_relations(CkQuery *query, StringInfo identity)
 	}
 }
 
+/* Leave out what every snapshot sees, now and later, imported ones included. */
+static void
+trim_since(CkQuery *query)
+{
+	TransactionId oldest;
+	ListCell   *lc;
+
+	if (query->since == NIL)
+		return;
+	oldest = GetOldestNonRemovableTransactionId(NULL);
+	foreach(lc, query->since)
+		if (TransactionIdPrecedes(lfirst_oid(lc), oldest))
+			query->since = foreach_delete_current(query->since, lc);
+}
+
 static void
 sum_up_reasons(CkQuery *query)
 {
@@ -627,6 +643,7 @@ derive(CkQuery *query)
 	query->unsafe_text = ck_depwalk_unsafe_text(ck_query_desc(query));
 	query->denied = !may_call_all(query->depends.functions);
 	identify(query, tree);
+	trim_since(query);
 	sum_up_reasons(query);
 	watch_tree(query);
 }

@@ -134,16 +134,17 @@ typedef struct Family
 	bool		plain;			/* some link is not partitioning */
 } Family;
 
-static void
-note_version(Family *family, HeapTuple tuple)
+/* Append what identifies a catalog row's version; true if we made it. */
+static bool
+note_version(HeapTuple tuple, StringInfo shape, List **since)
 {
 	TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 
-	if (family->shape)
-		appendBinaryStringInfo(family->shape, (char *) &xmin, sizeof(xmin));
-	must_see(tuple, family->since);
-	if (TransactionIdIsCurrentTransactionId(xmin))
-		family->own_ddl = true;
+	if (shape)
+		appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+	if (since && !HeapTupleHeaderXminFrozen(tuple->t_data))
+		*since = list_append_unique_oid(*since, xmin);
+	return TransactionIdIsCurrentTransactionId(xmin);
 }
 
 /* The other end of every pg_inherits row of `relid`, up or down. */
@@ -165,7 +166,7 @@ inheritance_links(Family *family, Relation catalog, Oid relid, bool up)
 	{
 		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
 
-		note_version(family, tuple);
+		family->own_ddl |= note_version(tuple, family->shape, family->since);
 		if (!get_rel_relispartition(form->inhrelid))
 			family->plain = true;
 		result = lappend_oid(result, up ? form->inhparent : form->inhrelid);
@@ -448,6 +449,7 @@ ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	memset(result, 0, sizeof(*result));
 	result->tracked = true;
 	family.shape = shape;
+	family.since = since;
 	family.since = since;
 	nup = find_family(&family, relid);
 	result->members = family.members;
