@@ -39,7 +39,7 @@ BEGIN
 	END LOOP;
 	b := oracle.counters();
 	EXECUTE format('SELECT cached_query_json($1, $2, ttl => $3),'
-				   ' (SELECT coalesce(jsonb_agg(to_jsonb(x)), ''[]'') FROM (%s) x)', plain)
+				   ' (SELECT coalesce(jsonb_agg(to_jsonb(oracle_row)), ''[]'') FROM (%s) oracle_row)', plain)
 		INTO cached, direct USING query, args, ttl;
 	a := oracle.counters();
 	state := CASE WHEN a.hits > b.hits THEN 'hit'
@@ -66,8 +66,8 @@ BEGIN
 		plain := replace(plain, '$' || i, quote_nullable(args[i]));
 	END LOOP;
 	b := oracle.counters();
-	EXECUTE format('WITH cached AS MATERIALIZED (SELECT x::text FROM cached_query($1, $2) AS x(%s)),'
-				   ' direct AS MATERIALIZED (SELECT x::text FROM (%s) x)'
+	EXECUTE format('WITH cached AS MATERIALIZED (SELECT oracle_row::text FROM cached_query($1, $2) AS oracle_row(%s)),'
+				   ' direct AS MATERIALIZED (SELECT oracle_row::text FROM (%s) oracle_row)'
 				   ' SELECT (SELECT count(*) FROM (SELECT * FROM cached EXCEPT ALL SELECT * FROM direct) y)'
 				   '      + (SELECT count(*) FROM (SELECT * FROM direct EXCEPT ALL SELECT * FROM cached) y)',
 				   columns, plain)
