@@ -31,15 +31,23 @@ ck_args_microseconds(const Interval *interval)
 	return (int64) result;
 }
 
-/* Raise an error unless the tag is 1 to CK_MAX_TAG_LEN bytes long. */
+/*
+ * A key or a tag given by the user must be there, and of 1 to max bytes.
+ * Raises 22004 or 22023, naming the argument.
+ */
 void
-ck_args_check_tag(const char *tag, int len)
+ck_args_check_length(text *value, const char *argument, int max)
 {
-	if (len < 1 || len > CK_MAX_TAG_LEN)
+	if (unlikely(value == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", argument)));
+	if (unlikely(VARSIZE_ANY_EXHDR(value) < 1 || VARSIZE_ANY_EXHDR(value) > max))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tag must be 1 to %d bytes long", CK_MAX_TAG_LEN),
-				 errdetail("It is %d bytes long.", len)));
+				 errmsg("%s must be 1 to %d bytes long", argument, max),
+				 errdetail("It is %d bytes long.",
+						   (int) VARSIZE_ANY_EXHDR(value))));
 }
 
 /*
@@ -57,19 +65,15 @@ ck_args_tags(ArrayType *tags, int max, uint32 *cells)
 	if (n > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"tags\" must not have more than %d elements", max)));
+				 errmsg("tags must not have more than %d elements", max)));
 	for (int i = 0; i < n; i++)
 	{
 		text	   *tag;
 		uint32		cell;
 		bool		known = false;
 
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"tags\" must not contain nulls")));
-		tag = DatumGetTextPP(values[i]);
-		ck_args_check_tag(VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
+		tag = nulls[i] ? NULL : DatumGetTextPP(values[i]);
+		ck_args_check_length(tag, "element of tags", CK_MAX_TAG_LEN);
 		cell = ck_cell_of_tag(MyDatabaseId, VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
 		for (int j = 0; j < ncells; j++)
 			known |= cells[j] == cell;

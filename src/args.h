@@ -14,7 +14,7 @@
 #define CK_MAX_TAG_LEN	256		/* bytes */
 
 extern int64 ck_args_microseconds(const Interval *interval);
-extern void ck_args_check_tag(const char *tag, int len);
+extern void ck_args_check_length(text *value, const char *argument, int max);
 extern int	ck_args_tags(ArrayType *tags, int max, uint32 *cells);
 
 #endif							/* CK_ARGS_H */

@@ -54,7 +54,7 @@ query_argument(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"query\" must not be null")));
+				 errmsg("query must not be null")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 

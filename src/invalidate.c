@@ -166,18 +166,20 @@ fill_template(const char *template, Relation rel, HeapTuple tuple)
 static void
 invalidate_tag_of(const char *template, Relation rel, HeapTuple tuple)
 {
-	char	   *tag = fill_template(template, rel, tuple);
+	char	   *filled = fill_template(template, rel, tuple);
+	text	   *tag;
 	uint32		cell;
 
-	if (tag == NULL)
+	if (filled == NULL)
 		return;
-	ck_args_check_tag(tag, strlen(tag));
+	tag = cstring_to_text(filled);
+	ck_args_check_length(tag, "tag", CK_MAX_TAG_LEN);
 	if (!ck_segment_attach())
 	{
 		ck_xact_mark_lost();
 		return;
 	}
-	cell = ck_cell_of_tag(MyDatabaseId, tag, strlen(tag));
+	cell = ck_cell_of_tag(MyDatabaseId, VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
 	ck_xact_mark(cell);
 	ck_kv_pending_invalidate(cell);
 }
@@ -354,7 +356,7 @@ check_columns(Oid relid, ArrayType *columns)
 		if (name == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"key_columns\" must not contain nulls")));
+					 errmsg("element of key_columns must not be null")));
 		attno = get_attnum(relid, name);
 		if (attno == InvalidAttrNumber || attno < 0)
 			ereport(ERROR,
@@ -386,7 +388,7 @@ table_argument(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"tbl\" must not be null")));
+				 errmsg("tbl must not be null")));
 	return PG_GETARG_OID(0);
 }
 

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "args.h"
 #include "cells.h"
 #include "clock.h"
 #include "counters.h"
@@ -455,7 +456,7 @@ cachekit_cache_invalidate_tag(PG_FUNCTION_ARGS)
 	bool		at_commit = ck_guc_kv_transactional && !RecoveryInProgress();
 	uint32		cell;
 
-	ck_kv_check_tag(tag, "tag");
+	ck_args_check_length(tag, "tag", CK_MAX_TAG_LEN);
 	if (at_commit)
 		(void) GetTopFullTransactionId();
 	if (!ck_segment_attach())

@@ -32,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "args.h"
 #include "cells.h"
 #include "clock.h"
 #include "counters.h"
@@ -43,7 +44,7 @@
 
 #define FLAG_NULL		0x0001	/* of an item: its value is NULL */
 
-#define MAX_TTL			((double) 30 * 365 * USECS_PER_DAY)
+#define MAX_TTL			(INT64CONST(30) * 365 * USECS_PER_DAY)
 
 #define PRINT_CELL		PG_UINT32_MAX	/* "cell" of a type's fingerprint */
 
@@ -55,48 +56,22 @@ static CkSmall small;
  */
 
 /*
- * A key or a tag given by the user must be there, and of 1 to max bytes.
- * Raises 22004 or 22023, naming the argument.
- */
-static inline void
-check_length(text *txt, const char *argument, int max)
-{
-	if (unlikely(txt == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", argument)));
-	if (unlikely(VARSIZE_ANY_EXHDR(txt) < 1 || VARSIZE_ANY_EXHDR(txt) > max))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be 1 to %d bytes long", argument, max),
-				 errdetail("It is %d bytes long.",
-						   (int) VARSIZE_ANY_EXHDR(txt))));
-}
-
-/*
  * The table's key of a key given by the user; it points into the text.
  * Raises as above.
  */
 CkKey
 ck_kv_key(text *key, const char *argument)
 {
-	check_length(key, argument, CK_KV_MAX_KEY_LEN);
+	ck_args_check_length(key, argument, CK_KV_MAX_KEY_LEN);
 	return ck_table_key(CK_KIND_KV, MyDatabaseId, VARDATA_ANY(key),
 						VARSIZE_ANY_EXHDR(key));
-}
-
-/* Raise as above unless a tag given by the user is one. */
-void
-ck_kv_check_tag(text *tag, const char *argument)
-{
-	check_length(tag, argument, CK_KV_MAX_TAG_LEN);
 }
 
 /* The cell of a tag of this database.  The segment must be attached. */
 static uint32
 tag_cell(text *tag)
 {
-	ck_kv_check_tag(tag, "element of tags");
+	ck_args_check_length(tag, "element of tags", CK_MAX_TAG_LEN);
 	return ck_cell_of_tag(MyDatabaseId, VARDATA_ANY(tag),
 						  VARSIZE_ANY_EXHDR(tag));
 }
@@ -109,7 +84,6 @@ tag_cell(text *tag)
 bool
 ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at)
 {
-	double		approx;
 	int64		usecs;
 
 	*expires_at = 0;
@@ -119,14 +93,9 @@ ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at)
 			*expires_at = ck_clock_now() + ck_guc_default_ttl * USECS_PER_SEC;
 		return true;
 	}
-	approx = ((double) ttl->month * DAYS_PER_MONTH + ttl->day) *
-		(double) USECS_PER_DAY + (double) ttl->time;
-	if (approx > MAX_TTL)
+	usecs = ck_args_microseconds(ttl);
+	if (usecs > MAX_TTL)
 		return true;
-	if (approx < -MAX_TTL)
-		return false;
-	usecs = ((int64) ttl->month * DAYS_PER_MONTH + ttl->day) * USECS_PER_DAY +
-		ttl->time;
 	*expires_at = ck_clock_now() + usecs;
 	return usecs > 0;
 }

@@ -16,7 +16,6 @@
 #include "table.h"
 
 #define CK_KV_MAX_KEY_LEN	1024	/* bytes */
-#define CK_KV_MAX_TAG_LEN	256
 #define CK_KV_MAX_TAGS		64	/* of one entry */
 
 /* An entry that was found; ck_kv_close() it. */
@@ -57,7 +56,6 @@ typedef struct CkKvPut
 } CkKvPut;
 
 extern CkKey ck_kv_key(text *key, const char *argument);
-extern void ck_kv_check_tag(text *tag, const char *argument);
 extern bool ck_kv_expiry(const Interval *ttl, TimestampTz *expires_at);
 extern void ck_kv_put_ttl(CkKvPut *put, const Interval *ttl);
 extern void ck_kv_put_tags(CkKvPut *put, ArrayType *tags);

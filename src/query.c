@@ -248,11 +248,11 @@ parse(const char *text)
 	if (statements == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"query\" must not be empty")));
+				 errmsg("query must not be empty")));
 	if (list_length(statements) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("argument \"query\" must be a single statement"),
+				 errmsg("query must be a single statement"),
 				 errhint("Cache each of the statements by itself.")));
 	raw = linitial_node(RawStmt, statements);
 	if (!IsA(raw->stmt, SelectStmt))
