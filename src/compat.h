@@ -17,6 +17,9 @@
 #endif
 
 #include "access/transam.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
 
 /* 17 renamed the shared variable cache of transaction ids. */
 #if PG_VERSION_NUM >= 170000
@@ -58,6 +61,58 @@
 	((void) (perminfos), ExecCheckRTPerms(rtes, false))
 #endif
 
+/*
+ * Copies what the executor would check of one range table entry, if anything,
+ * to the end of the lists that CkCheckPermissions() takes.
+ */
+static inline void
+CkKeepPermission(Query *query, RangeTblEntry *rte, List **rtes, List **perminfos)
+{
+#if PG_VERSION_NUM >= 160000
+	RangeTblEntry *copy;
+
+	if (rte->perminfoindex == 0)
+		return;
+	*perminfos = lappend(*perminfos,
+						 copyObject(list_nth(query->rteperminfos,
+											 rte->perminfoindex - 1)));
+	copy = copyObject(rte);
+	copy->perminfoindex = list_length(*perminfos);
+	*rtes = lappend(*rtes, copy);
+#else
+	if (rte->rtekind == RTE_RELATION && rte->requiredPerms != 0)
+		*rtes = lappend(*rtes, copyObject(rte));
+#endif
+}
+
+/* 16 has SQL/JSON constructors, which make text of values of any type. */
+static inline bool
+CkIsJsonConstructor(Node *node)
+{
+#if PG_VERSION_NUM >= 160000
+	return IsA(node, JsonConstructorExpr);
+#else
+	return false;
+#endif
+}
+
+/*
+ * 17 has SQL/JSON query functions, which may call the input function of any
+ * type with no node to show it.  The type, or InvalidOid for other nodes.
+ */
+static inline Oid
+CkJsonQueryType(Node *node)
+{
+#if PG_VERSION_NUM >= 170000
+	if (IsA(node, JsonExpr))
+		return ((JsonExpr *) node)->returning->typid;
+#endif
+	return InvalidOid;
+}
+
+/* 18 has columns that are computed when read, by what pg_attrdef says. */
+#define CK_VIRTUAL_COLUMNS (PG_VERSION_NUM >= 180000)
+
 /* 17 can ask for stronger locks at once. */
 #if PG_VERSION_NUM >= 170000
 #define CkLockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)
@@ -79,6 +134,13 @@
 #else
 #define CkFormMinimalTuple(desc, values, isnull) \
 	heap_form_minimal_tuple(desc, values, isnull)
+#endif
+
+/* 16 keeps the settings in a hash table and makes an array on demand. */
+#if PG_VERSION_NUM >= 160000
+#define CkGucVariables(n) get_guc_variables(n)
+#else
+#define CkGucVariables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
 #endif
 
 #endif							/* CK_COMPAT_H */

@@ -32,12 +32,14 @@
 #include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/xml.h"
 
+#include "compat.h"
 #include "fingerprint.h"
 
 /* As in utils/pg_locale.h, which needs the headers of ICU. */
@@ -57,8 +59,33 @@ static void
 add_string(StringInfo buf, const char *value)
 {
 	if (value)
-		appendStringInfoString(buf, value);
-	appendStringInfoChar(buf, '\0');
+		appendBinaryStringInfo(buf, value, strlen(value) + 1);
+	else
+		appendStringInfoChar(buf, '\0');
+}
+
+/*
+ * The variable behind a string setting whose name is all that is exported.
+ * Looking it up by name every time would cost more than all the rest.
+ */
+static char **
+string_variable(const char *name)
+{
+	int			n;
+	struct config_generic **settings = CkGucVariables(&n);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(settings[i]->name, name) == 0 && settings[i]->vartype == PGC_STRING)
+			return ((struct config_string *) settings[i])->variable;
+	elog(ERROR, "setting \"%s\" not found", name);
+}
+
+static const char *
+hidden_setting(char ***variable, const char *name)
+{
+	if (unlikely(*variable == NULL))
+		*variable = string_variable(name);
+	return **variable;
 }
 
 /*
@@ -70,6 +97,8 @@ add_string(StringInfo buf, const char *value)
 void
 ck_fingerprint_settings(StringInfo buf)
 {
+	static char **abbreviations = NULL;
+	static char **search_config = NULL;
 	int			flags = 0;
 
 	flags |= Transform_null_equals ? 1 : 0;
@@ -77,21 +106,20 @@ ck_fingerprint_settings(StringInfo buf)
 	flags |= Array_nulls ? 4 : 0;
 	flags |= quote_all_identifiers ? 8 : 0;
 	flags |= row_security ? 16 : 0;
-	add_int(buf, flags);
-	add_int(buf, DateStyle);
-	add_int(buf, DateOrder);
-	add_int(buf, IntervalStyle);
-	add_int(buf, extra_float_digits);
-	add_int(buf, bytea_output);
-	add_int(buf, xmloption);
-	add_int(buf, xmlbinary);
-	add_int(buf, backslash_quote);
+	{
+		int			numbers[] = {
+			flags, DateStyle, DateOrder, IntervalStyle, extra_float_digits,
+			bytea_output, xmloption, xmlbinary, backslash_quote
+		};
+
+		appendBinaryStringInfo(buf, (char *) numbers, sizeof(numbers));
+	}
 	add_string(buf, pg_get_timezone_name(session_timezone));
 	add_string(buf, locale_monetary);
 	add_string(buf, locale_numeric);
 	add_string(buf, locale_time);
-	add_string(buf, GetConfigOption("timezone_abbreviations", true, false));
-	add_string(buf, GetConfigOption("default_text_search_config", true, false));
+	add_string(buf, hidden_setting(&abbreviations, "timezone_abbreviations"));
+	add_string(buf, hidden_setting(&search_config, "default_text_search_config"));
 }
 
 /*
@@ -161,7 +189,7 @@ ck_fingerprint_functions(List *functions, StringInfo buf)
 }
 
 static void
-add_type(Oid type, StringInfo buf, int depth)
+add_type(Oid type, StringInfo buf, List **relids, int depth)
 {
 	Oid			element;
 	TupleDesc	desc;
@@ -172,9 +200,10 @@ add_type(Oid type, StringInfo buf, int depth)
 	type = getBaseType(type);
 	element = get_element_type(type);
 	if (OidIsValid(element))
-		add_type(element, buf, depth + 1);
+		add_type(element, buf, relids, depth + 1);
 	if (get_typtype(type) != TYPTYPE_COMPOSITE)
 		return;
+	*relids = list_append_unique_oid(*relids, get_typ_typrelid(type));
 	desc = lookup_rowtype_tupdesc(type, -1);
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -182,17 +211,28 @@ add_type(Oid type, StringInfo buf, int depth)
 
 		add_int(buf, att->attisdropped);
 		add_string(buf, NameStr(att->attname));
-		add_type(att->attisdropped ? InvalidOid : att->atttypid, buf, depth + 1);
+		add_type(att->attisdropped ? InvalidOid : att->atttypid, buf, relids,
+				 depth + 1);
 	}
 	ReleaseTupleDesc(desc);
 }
 
-/* The layout of a result's columns, composite ones taken apart. */
+/*
+ * The layout of a type, composite ones taken apart.  Their relations, whose
+ * changes change the layout, are added to *relids.
+ */
 void
-ck_fingerprint_types(TupleDesc desc, StringInfo buf)
+ck_fingerprint_type(Oid type, StringInfo buf, List **relids)
+{
+	add_type(type, buf, relids, 0);
+}
+
+/* The same for a result's columns. */
+void
+ck_fingerprint_desc(TupleDesc desc, StringInfo buf, List **relids)
 {
 	for (int i = 0; i < desc->natts; i++)
-		add_type(TupleDescAttr(desc, i)->atttypid, buf, 0);
+		add_type(TupleDescAttr(desc, i)->atttypid, buf, relids, 0);
 }
 
 void

@@ -41,7 +41,6 @@ struct CkTarget
 
 	/* Rows */
 	Tuplestorestate *store;
-	TupleTableSlot *slot;		/* of desc, for stored rows */
 	TupleDesc	wanted;			/* the caller's row type */
 	int		   *map;			/* its columns in ours, -1: null; or NULL */
 	Datum	   *values;			/* of wanted, with map */
@@ -127,16 +126,27 @@ static void
 hit_rows(void *arg, const char *data, Size len)
 {
 	CkTarget   *target = arg;
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsMinimalTuple);
 	CkCursor	cursor;
 	MinimalTuple tuple;
 
 	ck_codec_open(&cursor, data, len);
 	while ((tuple = ck_codec_next(&cursor)) != NULL)
 	{
-		ExecStoreMinimalTuple(tuple, target->slot, false);
-		put_row(target, target->slot);
+		ExecStoreMinimalTuple(tuple, slot, false);
+		put_row(target, slot);
 	}
-	ExecClearTuple(target->slot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/*
+ * Before the query runs: keep its row type, since functions that it calls may
+ * run the same query and have it analysed anew.
+ */
+static void
+keep_desc(CkTarget *target)
+{
+	target->desc = CreateTupleDescCopy(target->desc);
 }
 
 static bool
@@ -144,6 +154,7 @@ run_query(void *arg, StringInfo fill, Size limit)
 {
 	CkTarget   *target = arg;
 
+	keep_desc(target);
 	target->row_context = AllocSetContextCreate(target->context, "cachekit row",
 												ALLOCSET_DEFAULT_SIZES);
 	target->fill = fill;
@@ -221,6 +232,8 @@ verify_rows(void *arg, const char *data, Size len)
 	CkCursor	cursor;
 	MinimalTuple tuple;
 
+	keep_desc(target);
+	check.desc = target->desc;
 	check.pub.receiveSlot = receive_verified;
 	check.expected = NIL;
 	check.surplus = NIL;
@@ -261,6 +274,7 @@ prepare_to_jsonb(CkTarget *target)
 {
 	Node	   *call;
 
+	keep_desc(target);
 	BlessTupleDesc(target->desc);
 	fmgr_info(F_TO_JSONB, &target->to_jsonb);
 	call = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
@@ -345,7 +359,7 @@ make_target(CkRequest *request)
 	target->pub.rDestroy = nothing;
 	target->pub.mydest = DestNone;
 	target->request = request;
-	target->desc = CreateTupleDescCopy(ck_query_desc(request->query));
+	target->desc = ck_query_desc(request->query);
 	target->context = CurrentMemoryContext;
 	return target;
 }
@@ -446,7 +460,6 @@ ck_result_rows(FunctionCallInfo fcinfo, CkRequest *request)
 		target->values = palloc(info->setDesc->natts * sizeof(Datum));
 		target->nulls = palloc(info->setDesc->natts * sizeof(bool));
 	}
-	target->slot = MakeSingleTupleTableSlot(target->desc, &TTSOpsMinimalTuple);
 	target->pub.receiveSlot = receive_row;
 	return target;
 }

@@ -84,9 +84,10 @@ ck_serve_start(CkRequest *request)
 	uint32		schema;
 	uint64		version;
 
-	request->meta = palloc0(offsetof(CkEntryMeta, stamps) +
-							CK_MAX_STAMPS * sizeof(CkStamp) +
-							CK_MAX_DEPS * sizeof(Oid));
+	request->meta = palloc(offsetof(CkEntryMeta, stamps) +
+						   CK_MAX_STAMPS * sizeof(CkStamp) +
+						   CK_MAX_DEPS * sizeof(Oid));
+	memset(request->meta, 0, offsetof(CkEntryMeta, stamps));
 	request->snapshot = GetActiveSnapshot();
 	request->bypass = session_bypass();
 	if (request->bypass != CK_BYPASS_NONE)
