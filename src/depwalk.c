@@ -17,6 +17,7 @@
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -29,6 +30,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "compat.h"
 #include "depwalk.h"
 
 /*
@@ -193,6 +195,29 @@ is_determined(Oid function)
 				compare_names) != NULL;
 }
 
+static bool visit_function(Oid function, void *context);
+
+/* An aggregate is as stable as its functions, whatever its own row says. */
+static void
+visit_aggregate(Oid aggregate, WalkState *state)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+	Form_pg_aggregate form;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	(void) visit_function(form->aggtransfn, state);
+	(void) visit_function(form->aggfinalfn, state);
+	(void) visit_function(form->aggcombinefn, state);
+	(void) visit_function(form->aggserialfn, state);
+	(void) visit_function(form->aggdeserialfn, state);
+	(void) visit_function(form->aggmtransfn, state);
+	(void) visit_function(form->aggminvtransfn, state);
+	(void) visit_function(form->aggmfinalfn, state);
+	ReleaseSysCache(tuple);
+}
+
 /* Callback of check_functions_in_node(); also for lone functions. */
 static bool
 visit_function(Oid function, void *context)
@@ -200,9 +225,12 @@ visit_function(Oid function, void *context)
 	WalkState  *state = context;
 	CkDepends  *result = state->result;
 
-	if (list_member_oid(result->functions, function))
+	if (!OidIsValid(function) || list_member_oid(result->functions, function))
 		return false;
 	result->functions = lappend_oid(result->functions, function);
+	if (function >= FirstNormalObjectId &&
+		get_func_prokind(function) == PROKIND_AGGREGATE)
+		visit_aggregate(function, state);
 	switch (func_volatile(function))
 	{
 		case PROVOLATILE_IMMUTABLE:
@@ -272,26 +300,6 @@ visit_relation(RangeTblEntry *rte, WalkState *state)
 }
 
 static void
-keep_permission(RangeTblEntry *rte, Query *query, CkDepends *result)
-{
-#if PG_VERSION_NUM >= 160000
-	RangeTblEntry *copy;
-
-	if (rte->perminfoindex == 0)
-		return;
-	copy = copyObject(rte);
-	result->perminfos = lappend(result->perminfos,
-								copyObject(list_nth(query->rteperminfos,
-													rte->perminfoindex - 1)));
-	copy->perminfoindex = list_length(result->perminfos);
-	result->permissions = lappend(result->permissions, copy);
-#else
-	if (rte->rtekind == RTE_RELATION && rte->requiredPerms != 0)
-		result->permissions = lappend(result->permissions, copyObject(rte));
-#endif
-}
-
-static void
 visit_rtes(Query *query, WalkState *state)
 {
 	ListCell   *lc;
@@ -300,7 +308,8 @@ visit_rtes(Query *query, WalkState *state)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-		keep_permission(rte, query, state->result);
+		CkKeepPermission(query, rte, &state->result->permissions,
+						 &state->result->perminfos);
 		if (rte->rtekind == RTE_RELATION)
 			visit_relation(rte, state);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
@@ -363,18 +372,22 @@ visit_var(Var *var, WalkState *state)
 		ck_depwalk_reason(state->result, false, "system column");
 }
 
-/* Expression nodes of 16 and later that check_functions_in_node() skips. */
+/* Expression nodes that check_functions_in_node() skips. */
 static void
 visit_json(Node *node, WalkState *state)
 {
-#if PG_VERSION_NUM >= 170000
-	if (IsA(node, JsonExpr) && contain_mutable_functions(node))
-		ck_depwalk_reason(state->result, false, "SQL/JSON expression");
-#endif
-#if PG_VERSION_NUM >= 160000
-	if (IsA(node, JsonConstructorExpr))
+	Oid			type = CkJsonQueryType(node);
+	Oid			input;
+	Oid			ioparam;
+
+	if (CkIsJsonConstructor(node))
 		state->makes_text = true;
-#endif
+	if (!OidIsValid(type))
+		return;
+	getTypeInputInfo(type, &input, &ioparam);
+	(void) visit_function(input, state);
+	if (contain_mutable_functions(node))
+		ck_depwalk_reason(state->result, false, "SQL/JSON expression");
 }
 
 static bool
@@ -395,6 +408,11 @@ has_type(Node *node)
 		case T_WindowFunc:
 		case T_FieldSelect:
 		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_SubscriptingRef:
+		case T_FieldStore:
+		case T_MinMaxExpr:
+		case T_NullIfExpr:
 		case T_CaseExpr:
 		case T_CoalesceExpr:
 		case T_CoerceToDomain:
@@ -443,6 +461,9 @@ ck_depwalk(Query *query, CkDepends *result)
 
 	memset(result, 0, sizeof(*result));
 	(void) walk((Node *) query, &state);
+	foreach(lc, state.types)
+		if (lfirst_oid(lc) >= FirstNormalObjectId)
+			result->types = lappend_oid(result->types, lfirst_oid(lc));
 	if (!state.makes_text)
 		return;
 	foreach(lc, state.types)

@@ -21,6 +21,7 @@ typedef struct CkDepends
 {
 	List	   *relations;		/* Oids of tables and materialized views */
 	List	   *functions;		/* Oids of every function called */
+	List	   *types;			/* Oids of users' types met in expressions */
 	List	   *permissions;	/* RangeTblEntry: what the executor would check */
 	List	   *perminfos;		/* 16 and later: what their index means */
 	List	   *reasons;		/* CkReason */

@@ -41,6 +41,7 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_type.h"
+#include "storage/sinval.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "storage/procarray.h"
@@ -79,7 +80,14 @@ static CkQuery *buckets[QUERY_BUCKETS]; /* last one found of each hash */
 static uint64 generation = 1;
 static uint64 analysis_generation = 1;
 static uint64 names_generation = 1;
-static HTAB *watched = NULL;	/* relations whose changes count */
+/* A relation whose changes count. */
+typedef struct CkWatched
+{
+	Oid			relid;
+	bool		rowtype;		/* its row type is in some tree */
+} CkWatched;
+
+static HTAB *watched = NULL;
 
 /* ---------------- what changes ---------------- */
 
@@ -104,15 +112,21 @@ names_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
 static void
 relation_changed_cb(Datum arg, Oid relid)
 {
-	if (!OidIsValid(relid))
+	CkWatched  *entry = NULL;
+
+	if (watched != NULL && OidIsValid(relid))
+		entry = hash_search(watched, &relid, HASH_FIND, NULL);
+	if (entry != NULL || !OidIsValid(relid))
 		generation++;
-	else if (watched != NULL && hash_search(watched, &relid, HASH_FIND, NULL) != NULL)
-		generation++;
+	if (!OidIsValid(relid) || (entry != NULL && entry->rowtype))
+		analysis_generation++;	/* the plan cache does not look for it */
 }
 
-static void
-watch_relations(List *relids)
+/* true: some of them were not watched before. */
+static bool
+watch_relations(List *relids, bool rowtype)
 {
+	bool		some_new = false;
 	ListCell   *lc;
 
 	if (watched != NULL && hash_get_num_entries(watched) > MAX_WATCHED)
@@ -120,13 +134,14 @@ watch_relations(List *relids)
 		hash_destroy(watched);
 		watched = NULL;
 		generation++;
+		analysis_generation++;
 	}
 	if (watched == NULL)
 	{
 		HASHCTL		ctl = {0};
 
 		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(Oid);
+		ctl.entrysize = sizeof(CkWatched);
 		ctl.hcxt = CacheMemoryContext;
 		watched = hash_create("cachekit watched relations", 256, &ctl,
 							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -134,9 +149,13 @@ watch_relations(List *relids)
 	foreach(lc, relids)
 	{
 		Oid			relid = lfirst_oid(lc);
+		bool		found;
+		CkWatched  *entry = hash_search(watched, &relid, HASH_ENTER, &found);
 
-		(void) hash_search(watched, &relid, HASH_ENTER, NULL);
+		some_new |= !found || (rowtype && !entry->rowtype);
+		entry->rowtype = rowtype || (found && entry->rowtype);
 	}
+	return some_new;
 }
 
 /* Callbacks, once a backend. */
@@ -287,6 +306,7 @@ analyse(CkQuery *query)
 	Query	   *tree;
 
 	query->names = NIL;
+	query->messages = SharedInvalidMessageCounter;
 	query->names_checked = names_generation;
 	query->analysed = analysis_generation;
 	(void) collect_names((Node *) copyObject(raw->stmt), &query->names);
@@ -540,7 +560,7 @@ describe_relations(CkQuery *query, StringInfo identity)
 		ListCell   *dep;
 
 		ck_track_describe(lfirst_oid(lc), &tracked, identity, &query->since);
-		watch_relations(tracked.members);
+		(void) watch_relations(tracked.members, false);
 		query->own_ddl |= tracked.own_ddl;
 		if (!tracked.tracked)
 			ck_depwalk_reason(&query->depends, false, tracked.why_not);
@@ -594,6 +614,8 @@ identify(CkQuery *query, Query *tree)
 {
 	StringInfoData identity;
 	TupleDesc	desc = ck_query_desc(query);
+	List	   *rowtypes = NIL;
+	ListCell   *lc;
 
 	initStringInfo(&identity);
 	ck_fingerprint_tree(tree, &identity);
@@ -603,7 +625,19 @@ identify(CkQuery *query, Query *tree)
 	describe_relations(query, &identity);
 	if (ck_fingerprint_functions(query->depends.functions, &identity))
 		query->own_ddl = true;
-	ck_fingerprint_types(desc, &identity);
+	ck_fingerprint_desc(desc, &identity, &rowtypes);
+	foreach(lc, query->depends.types)
+		ck_fingerprint_type(lfirst_oid(lc), &identity, &rowtypes);
+	rowtypes = list_difference_oid(rowtypes, query->depends.relations);
+	if (watch_relations(rowtypes, true) &&
+		query->messages != SharedInvalidMessageCounter)
+	{
+		analysis_generation++;	/* the tree may be older than the types */
+		query->own_ddl = true;
+	}
+	if (!ck_track_ddl_watched(&identity))
+		ck_depwalk_reason(&query->depends, false,
+						  "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always");
 	if (query->depends.uses_role)
 		appendStringInfo(&identity, "%s%c%s",
 						 GetUserNameFromId(GetUserId(), false), '\0',
@@ -637,9 +671,6 @@ derive(CkQuery *query)
 	ck_depwalk(tree, &query->depends);
 	if (ck_depwalk_has_record(ck_query_desc(query)))
 		ck_depwalk_reason(&query->depends, true, "column of type record");
-	if (!ck_track_ddl_watched())
-		ck_depwalk_reason(&query->depends, false,
-						  "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always");
 	query->unsafe_text = ck_depwalk_unsafe_text(ck_query_desc(query));
 	query->denied = !may_call_all(query->depends.functions);
 	identify(query, tree);

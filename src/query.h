@@ -37,6 +37,7 @@ typedef struct CkQuery
 	CachedPlanSource *source;
 	List	   *names;			/* what the text's names meant: see query.c */
 	uint64		names_checked;	/* generations of catalogs then: query.c */
+	uint64		messages;		/* SharedInvalidMessageCounter before analysis */
 	uint64		analysed;
 	bool		tree_watched;
 

@@ -45,6 +45,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_inherits.h"
@@ -349,18 +350,35 @@ ck_track_has_triggers(Oid relid, bool with_apply)
 	return covered(&coverage, with_apply);
 }
 
-/* Is the event trigger there that sees DDL and REFRESH? */
+/*
+ * Is the event trigger there that sees DDL and REFRESH?  Its version is added
+ * to *shape: what was stored before it was disabled is not to be used after
+ * it came back.
+ */
 bool
-ck_track_ddl_watched(void)
+ck_track_ddl_watched(StringInfo shape)
 {
 	HeapTuple	tuple;
+	Form_pg_event_trigger form;
+	TransactionId xmin;
+	bool		filtered;
 	bool		result;
 
 	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(CK_DDL_TRIGGER_NAME));
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	result = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled ==
-		TRIGGER_FIRES_ALWAYS;
+	form = (Form_pg_event_trigger) GETSTRUCT(tuple);
+	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	(void) SysCacheGetAttr(EVENTTRIGGERNAME, tuple, Anum_pg_event_trigger_evttags,
+						   &filtered);
+	filtered = !filtered;
+	result = form->evtenabled == TRIGGER_FIRES_ALWAYS && !filtered &&
+		get_func_namespace(form->evtfoid) == extension_namespace;
+	if (shape)
+	{
+		appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
+		appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+	}
 	ReleaseSysCache(tuple);
 	return result;
 }
@@ -376,6 +394,32 @@ qualified_name(Oid relid)
 		return psprintf("%u", relid);
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  name);
+}
+
+/* The versions of the expressions of virtual columns, and of defaults. */
+static void
+describe_expressions(Oid relid, CkTracked *result, StringInfo shape, List **since)
+{
+	Relation	catalog = table_open(AttrDefaultRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_attrdef_adrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, AttrDefaultIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_attrdef form = (Form_pg_attrdef) GETSTRUCT(tuple);
+		TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+		appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
+		appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+		must_see(tuple, since);
+		result->own_ddl |= TransactionIdIsCurrentTransactionId(xmin);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
 }
 
 /* pg_class's part of the shape; false if the relation is gone. */
@@ -397,6 +441,8 @@ describe_class(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	if (TransactionIdIsCurrentTransactionId(xmin))
 		result->own_ddl = true;
 	ReleaseSysCache(tuple);
+	if (CK_VIRTUAL_COLUMNS)
+		describe_expressions(relid, result, shape, since);
 	return true;
 }
 

@@ -36,6 +36,6 @@ extern bool ck_track_needs_apply_triggers(List *family);
 extern bool ck_track_has_triggers(Oid relid, bool with_apply);
 extern void ck_track_describe(Oid relid, CkTracked *result,
 							  StringInfo shape, List **since);
-extern bool ck_track_ddl_watched(void);
+extern bool ck_track_ddl_watched(StringInfo shape);
 
 #endif							/* CK_TRACK_H */

@@ -299,7 +299,7 @@ cachekit_stat_table(PG_FUNCTION_ARGS)
 	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
 	initStringInfo(&shape);
 	ck_track_describe(PG_GETARG_OID(0), &tracked, &shape, NULL);
-	if (tracked.tracked && !ck_track_ddl_watched())
+	if (tracked.tracked && !ck_track_ddl_watched(NULL))
 	{
 		tracked.tracked = false;
 		tracked.why_not = "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always";
