@@ -5,7 +5,7 @@
 #
 #   make test SUITES="regress isolation" MODE=preload VERIFY=off TESTS="kv"
 #
-#   SUITES   of: unit regress isolation tap torture
+#   SUITES   of: checks unit regress isolation tap torture
 #   MODE     preload | ondemand (empty: both)
 #   VERIFY   off | on (empty: both): also run every hit's query and compare
 #   TESTS    names, without their suffix (empty: all)
@@ -17,7 +17,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-SUITES=${SUITES:-unit regress isolation tap torture}
+SUITES=${SUITES:-checks unit regress isolation tap torture}
 MODES=${MODE:-preload ondemand}
 VERIFIES=${VERIFY:-off on}
 TESTS=${TESTS:-}
@@ -131,6 +131,24 @@ pg_regress_suite() {
   status=${PIPESTATUS[0]}
   count_regress "$label" $status "$out"
   as_user rm -rf "$out/instance"
+}
+
+# The house rules, on the source and on the library that was built of it.
+suite_checks() {
+  local check name
+
+  say "checks"
+  for check in src/test/tools/check_*.sh; do
+    name=$(basename "$check" .sh)
+    wanted "$name" || continue
+    if as_user bash "$check" </dev/null 2>&1; then
+      echo "ok     $name"
+      count "$name" 1 0
+    else
+      echo "not ok $name"
+      count "$name" 0 1
+    fi
+  done
 }
 
 # The unit tests need no cachekit in the server.
@@ -272,7 +290,7 @@ echo "PostgreSQL $(postgres --version | sed 's/.*PostgreSQL) //')," \
 for suite in $SUITES; do
   case $suite in
     regress | isolation) suite_sql $suite ;;
-    unit | tap | torture) suite_$suite ;;
+    checks | unit | tap | torture) suite_$suite ;;
     *) die "no suite called $suite" ;;
   esac
 done
