@@ -79,7 +79,7 @@ SELECT format('%s PREPARED %L',
 FROM pg_prepared_xacts WHERE gid LIKE 'other%' \gexec
 EOS
     sleep 0.01
-  done | sql >/dev/null
+  done | psql -XqAt >/dev/null 2>&1
 }
 
 # One that runs for half the time and holds back everybody's horizon.
@@ -109,11 +109,12 @@ storm() {
 }
 
 # What the log has, since line $from, that must not be there.  (Who waits for
-# a row that moves to another partition is told to try again, and does.)
+# a row that moves to another partition is told to try again, and does; a
+# transaction that is just being prepared is busy.)
 complaints() {
   tail -n +"$from" "$LOG" |
     grep -E '(ERROR|FATAL|PANIC): |TRAP:|terminated by signal|leak:' |
-    grep -v 'moved to another partition due to concurrent update'
+    grep -Ev 'moved to another partition|prepared transaction .* is busy'
 }
 
 # verdict NAME WHAT-WAS-EXPECTED-OR-EMPTY
