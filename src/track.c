@@ -72,13 +72,18 @@ static Oid	extension_namespace = InvalidOid;
 
 /*
  * The schema of the extension, learned from any of its functions; entry
- * points pass the function that they were called as.
+ * points pass the function that they were called as.  Within a session the
+ * extension may go and come back in another schema.
  */
 void
 ck_track_set_namespace(Oid function)
 {
-	if (unlikely(!OidIsValid(extension_namespace)))
-		extension_namespace = get_func_namespace(function);
+	static Oid	learned_from = InvalidOid;
+
+	if (likely(function == learned_from))
+		return;
+	extension_namespace = get_func_namespace(function);
+	learned_from = function;
 }
 
 Oid
@@ -495,7 +500,6 @@ ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	memset(result, 0, sizeof(*result));
 	result->tracked = true;
 	family.shape = shape;
-	family.since = since;
 	family.since = since;
 	nup = find_family(&family, relid);
 	result->members = family.members;
