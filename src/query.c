@@ -373,6 +373,7 @@ make_query(const char *text, uint64 hash, StringInfo settings)
 	query->hash = hash;
 	query->text = pstrdup(text);
 	query->userid = GetUserId();
+	query->session_userid = GetSessionUserId();
 	initStringInfo(&query->settings);
 	appendBinaryStringInfo(&query->settings, settings->data, settings->len);
 	query->path_at = settings->len - strlen(namespace_search_path);
@@ -393,6 +394,7 @@ same_query(const CkQuery *query, const char *text, uint64 hash, StringInfo setti
 {
 	return query->hash == hash &&
 		query->userid == GetUserId() &&
+		query->session_userid == GetSessionUserId() &&
 		query->settings.len == settings->len &&
 		memcmp(query->settings.data, settings->data, settings->len) == 0 &&
 		strcmp(query->text, text) == 0;

@@ -31,6 +31,7 @@ typedef struct CkQuery
 	StringInfoData settings;	/* as they were for the analysis */
 	int			path_at;		/* where search_path begins in them */
 	Oid			userid;
+	Oid			session_userid;
 	int			users;
 	bool		dead;			/* to be freed by its last user */
 	MemoryContext context;		/* holds this */
