@@ -53,6 +53,17 @@ changes_semantics(const char *tag)
 	return false;
 }
 
+/* GRANT or REVOKE: are functions among the objects, which others may call? */
+static bool
+grants_functions(void)
+{
+	if (SPI_execute("SELECT FROM pg_catalog.pg_event_trigger_ddl_commands()"
+					" WHERE object_type IN ('FUNCTION', 'PROCEDURE', 'ROUTINE')",
+					false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the commands of an event trigger");
+	return SPI_processed > 0;
+}
+
 /* The tables and materialized views that the command dealt with. */
 static List *
 command_relations(void)
@@ -142,6 +153,11 @@ cachekit_on_ddl(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (changes_semantics(tag))
 		ck_invalidate_schema();
+	else if (strcmp(tag, "GRANT") == 0 || strcmp(tag, "REVOKE") == 0)
+	{
+		if (grants_functions())
+			ck_invalidate_schema();
+	}
 	if (strstr(tag, "SUBSCRIPTION") != NULL)
 		subscriptions_changed();
 	else if (strstr(tag, "TABLE") != NULL || strstr(tag, "MATERIALIZED VIEW") != NULL ||

@@ -19,6 +19,7 @@
 #include "access/tupdesc.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
@@ -79,6 +80,8 @@ typedef struct WalkState
 	CkDepends  *result;
 	List	   *types;			/* Oids seen as types of expressions */
 	bool		makes_text;		/* some stable function calls output functions */
+	bool		stable;			/* some function is stable, not determined */
+	bool		row_security;	/* some policy applies */
 } WalkState;
 
 /* Add a reason, once. */
@@ -218,6 +221,26 @@ visit_aggregate(Oid aggregate, WalkState *state)
 	ReleaseSysCache(tuple);
 }
 
+/*
+ * May the function call others, with the rights of who runs the query?  Then
+ * one user's result is not another's: the other may lack these rights.
+ */
+static bool
+calls_as_user(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	result = !form->prosecdef && form->prolang != INTERNALlanguageId &&
+		form->prolang != ClanguageId;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /* Callback of check_functions_in_node(); also for lone functions. */
 static bool
 visit_function(Oid function, void *context)
@@ -231,6 +254,8 @@ visit_function(Oid function, void *context)
 	if (function >= FirstNormalObjectId &&
 		get_func_prokind(function) == PROKIND_AGGREGATE)
 		visit_aggregate(function, state);
+	if (function >= FirstNormalObjectId && calls_as_user(function))
+		result->uses_role = true;
 	switch (func_volatile(function))
 	{
 		case PROVOLATILE_IMMUTABLE:
@@ -239,9 +264,12 @@ visit_function(Oid function, void *context)
 			if (is_determined(function))
 				state->makes_text = true;
 			else
+			{
+				state->stable = true;
 				ck_depwalk_reason(result, false,
 								  psprintf("function %s is stable",
 										   format_procedure(function)));
+			}
 			break;
 		default:
 			ck_depwalk_reason(result, true,
@@ -310,6 +338,8 @@ visit_rtes(Query *query, WalkState *state)
 
 		CkKeepPermission(query, rte, &state->result->permissions,
 						 &state->result->perminfos);
+		if (rte->securityQuals != NIL)
+			state->row_security = true;
 		if (rte->rtekind == RTE_RELATION)
 			visit_relation(rte, state);
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE)
@@ -456,7 +486,7 @@ walk(Node *node, void *context)
 void
 ck_depwalk(Query *query, CkDepends *result)
 {
-	WalkState	state = {result, NIL, false};
+	WalkState	state = {result, NIL, false, false, false};
 	ListCell   *lc;
 
 	memset(result, 0, sizeof(*result));
@@ -464,6 +494,8 @@ ck_depwalk(Query *query, CkDepends *result)
 	foreach(lc, state.types)
 		if (lfirst_oid(lc) >= FirstNormalObjectId)
 			result->types = lappend_oid(result->types, lfirst_oid(lc));
+	if (state.row_security && state.stable)
+		ck_depwalk_reason(result, true, "row security and a stable function");
 	if (!state.makes_text)
 		return;
 	foreach(lc, state.types)
