@@ -280,9 +280,8 @@ attach_triggers(Oid relid, bool with_apply)
 	run_ddl("ALTER TABLE ONLY %s ENABLE REPLICA TRIGGER " CK_ROW_TRIGGER_NAME, table);
 }
 
-/* Bring every member of a family to the same state; quiet when it is there. */
 static void
-attach_to_family(List *family, bool only_owned)
+attach_to_members(List *family, bool only_owned)
 {
 	bool		with_apply = ck_track_needs_apply_triggers(family);
 	ListCell   *lc;
@@ -305,6 +304,30 @@ attach_to_family(List *family, bool only_owned)
 		}
 		attach_triggers(relid, with_apply);
 	}
+}
+
+/*
+ * Bring every member of a family to the same state; quiet when it is there.
+ * The commands that do it fire the event trigger, which comes here again and
+ * must not mind what is half done.
+ */
+static void
+attach_to_family(List *family, bool only_owned)
+{
+	static bool attaching = false;
+
+	if (attaching)
+		return;
+	attaching = true;
+	PG_TRY();
+	{
+		attach_to_members(family, only_owned);
+	}
+	PG_FINALLY();
+	{
+		attaching = false;
+	}
+	PG_END_TRY();
 }
 
 /* Raise an error unless the relation is one that triggers can watch. */
