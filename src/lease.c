@@ -43,6 +43,7 @@
 #define LEASE_CLASS		107
 
 static int	leases_held = 0;
+static int	lease_nest = 0;		/* subtransaction level of the lease held */
 
 static LOCKTAG
 lease_tag(uint64 hash)
@@ -128,6 +129,7 @@ ck_lease_acquire(uint64 hash, bool may_wait)
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 	{
 		leases_held++;
+		lease_nest = GetCurrentTransactionNestLevel();
 		return CK_LEASE_OWNED;
 	}
 	if (!may_wait || ck_guc_lease_timeout == 0)
@@ -144,9 +146,13 @@ ck_lease_release(uint64 hash)
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* The lock manager has released, or is about to release, what was held. */
+/*
+ * A (sub)transaction of this level ends by an error; 0: all of it ends.  The
+ * lock manager has released, or is about to release, what was held.
+ */
 void
-ck_lease_at_xact_end(void)
+ck_lease_at_end(int nest)
 {
-	leases_held = 0;
+	if (lease_nest >= nest)
+		leases_held = 0;
 }

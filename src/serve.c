@@ -398,7 +398,7 @@ publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 	CkItem	   *item;
 
 	CK_DEBUG_POINT("publish");
-	if (!still_good(request))
+	if (!still_good(request) || (request->has_ttl && request->ttl <= 0))
 		return;
 	spec.key = request->key;
 	spec.meta = request->meta;

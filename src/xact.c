@@ -203,7 +203,7 @@ unregister_all(void)
 static void
 at_end(void)
 {
-	ck_lease_at_xact_end();
+	ck_lease_at_end(0);
 	if (ck_segment_attached())
 		ck_table_flush_hits();
 }
@@ -301,6 +301,7 @@ subxact_cb(SubXactEvent event, SubTransactionId mySubid,
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		end_marks(nest, false);
+		ck_lease_at_end(nest);
 		for (int i = 0; i < nhooks; i++)
 			if (hooks[i]->sub_abort)
 				hooks[i]->sub_abort(nest);
