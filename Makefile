@@ -4,6 +4,7 @@
 #   make demo        the cache at work on the Debian package archive
 #   make demo-shell  the same, then psql on the demo's server
 #   make torture [SECONDS=600]        make bench
+#   make versions    compile and test on PostgreSQL 15, 17 and 18 (as root)
 # DEBUG=1 turns on assertions, debug points and -Werror.
 
 MODULE_big = cachekit
@@ -48,7 +49,7 @@ ifeq ($(shell command -v $(or $(CLANG_OF_PG),none)),)
 override with_llvm = no
 endif
 
-.PHONY: deps test demo demo-shell torture bench
+.PHONY: deps test demo demo-shell torture bench versions
 
 ifneq ($(PGXS),)
 include $(PGXS)
@@ -62,6 +63,8 @@ deps:
 	@test/tools/deps.sh
 test:
 	@test/tools/run.sh
+versions:
+	@test/tools/versions.sh
 demo:
 	@test/demo/demo.sh
 demo-shell:
