@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "cached_query.h"
+#include "derive.h"
 #include "args.h"
 #include "result.h"
 #include "segment.h"
@@ -227,9 +228,9 @@ cachekit_cache_explain(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	open_request(fcinfo, 0, CK_FORM_ROWS, &request);
 	if (request.bypass == CK_BYPASS_DISABLED && ck_segment_attach())
-		(void) ck_query_dependencies(request.query);	/* explain all the same */
+		(void) ck_derive_dependencies(request.query);	/* explain all the same */
 	else if (!request.query->deps_valid)
-		(void) ck_query_dependencies(request.query);
+		(void) ck_derive_dependencies(request.query);
 
 	values[0] = BoolGetDatum(request.query->deps_valid && !request.query->inexact);
 	values[1] = CStringGetTextDatum(state_name(&request));
@@ -272,7 +273,7 @@ cachekit_cache_invalidate_query(PG_FUNCTION_ARGS)
 	bool		found = false;
 
 	open_request(fcinfo, 0, CK_FORM_ROWS, &request);
-	if (ck_segment_attach() && ck_query_dependencies(request.query))
+	if (ck_segment_attach() && ck_derive_dependencies(request.query))
 	{
 		ck_segment_note_flush();
 		ck_serve_key(&request);

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "catalogs.h"
 #include "cells.h"
 #include "counters.h"
 #include "guc.h"
@@ -68,7 +69,7 @@ _PG_init(void)
 	ck_xact_init();
 	ck_xact_add_hooks(&query_hooks);
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
-	ck_query_init();
+	ck_catalogs_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request = shmem_request_hook;

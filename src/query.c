@@ -13,14 +13,14 @@
  *  - a relation or type in the tree changes: the plan cache analyses again,
  *	  and the deletion of the old tree's context tells us (tree_gone_cb);
  *  - functions, operators, casts or roles change, so that the text may mean
- *	  something else: callbacks count `analysis_generation`, and a query of an
+ *	  something else: callbacks count `ck_analysis_generation`, and a query of an
  *	  older one is analysed anew;
  *  - some other catalog row that was looked at changes, such as members of
  *	  inheritance trees or triggers: callbacks count `generation`, and a query
  *	  of an older one derives its dependencies again;
  *  - an object made since hides the one that a name meant, which the plan
  *	  cache does not look for: when relations or types came or went
- *	  (names_generation), the names in the text are resolved again and compared.
+ *	  (ck_names_generation), the names in the text are resolved again and compared.
  *
  * The caller has the locks that the plan cache takes on every use, and has
  * thereby accepted all invalidation messages sent before.
@@ -29,39 +29,27 @@
  */
 #include "postgres.h"
 
-#include "access/hash.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_subscription_rel.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_type.h"
 #include "storage/sinval.h"
-#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-#include "storage/procarray.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
-#include "cells.h"
+#include "catalogs.h"
 #include "compat.h"
 #include "query.h"
-#include "segment.h"
-#include "track.h"
 
 #define MAX_QUERIES		256		/* remembered by one backend */
 #define QUERY_BUCKETS	256
-#define MAX_WATCHED		50000
 
 /* What a name in the text meant. */
 typedef struct CkLocalName
@@ -76,105 +64,6 @@ static int	nqueries = 0;
 static dlist_head doomed = DLIST_STATIC_INIT(doomed);	/* dead, but in use */
 static int	nopen = 0;
 static CkQuery *buckets[QUERY_BUCKETS]; /* last one found of each hash */
-
-static uint64 generation = 1;
-static uint64 analysis_generation = 1;
-static uint64 names_generation = 1;
-/* A relation whose changes count. */
-typedef struct CkWatched
-{
-	Oid			relid;
-	bool		rowtype;		/* its row type is in some tree */
-} CkWatched;
-
-static HTAB *watched = NULL;
-
-/* ---------------- what changes ---------------- */
-
-static void
-catalog_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
-{
-	generation++;
-}
-
-static void
-analysis_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
-{
-	analysis_generation++;
-}
-
-static void
-names_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
-{
-	names_generation++;
-}
-
-static void
-relation_changed_cb(Datum arg, Oid relid)
-{
-	CkWatched  *entry = NULL;
-
-	if (watched != NULL && OidIsValid(relid))
-		entry = hash_search(watched, &relid, HASH_FIND, NULL);
-	if (entry != NULL || !OidIsValid(relid))
-		generation++;
-	if (!OidIsValid(relid) || (entry != NULL && entry->rowtype))
-		analysis_generation++;	/* the plan cache does not look for it */
-}
-
-/* true: some of them were not watched before. */
-static bool
-watch_relations(List *relids, bool rowtype)
-{
-	bool		some_new = false;
-	ListCell   *lc;
-
-	if (watched != NULL && hash_get_num_entries(watched) > MAX_WATCHED)
-	{
-		hash_destroy(watched);
-		watched = NULL;
-		generation++;
-		analysis_generation++;
-	}
-	if (watched == NULL)
-	{
-		HASHCTL		ctl = {0};
-
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(CkWatched);
-		ctl.hcxt = CacheMemoryContext;
-		watched = hash_create("cachekit watched relations", 256, &ctl,
-							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	foreach(lc, relids)
-	{
-		Oid			relid = lfirst_oid(lc);
-		bool		found;
-		CkWatched  *entry = hash_search(watched, &relid, HASH_ENTER, &found);
-
-		some_new |= !found || (rowtype && !entry->rowtype);
-		entry->rowtype = rowtype || (found && entry->rowtype);
-	}
-	return some_new;
-}
-
-/* Callbacks, once a backend. */
-void
-ck_query_init(void)
-{
-	static const int analysis[] = {
-		PROCOID, OPEROID, CASTSOURCETARGET, COLLOID, AUTHOID, AUTHMEMMEMROLE,
-		NAMESPACEOID, TSCONFIGOID
-	};
-
-	for (int i = 0; i < lengthof(analysis); i++)
-		CacheRegisterSyscacheCallback(analysis[i], analysis_changed_cb, (Datum) 0);
-	CacheRegisterSyscacheCallback(EVENTTRIGGERNAME, catalog_changed_cb, (Datum) 0);
-	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, catalog_changed_cb, (Datum) 0);
-	CacheRegisterSyscacheCallback(RELNAMENSP, names_changed_cb, (Datum) 0);
-	CacheRegisterSyscacheCallback(TYPENAMENSP, names_changed_cb, (Datum) 0);
-	CacheRegisterRelcacheCallback(relation_changed_cb, (Datum) 0);
-}
 
 /* ---------------- names ---------------- */
 
@@ -213,9 +102,9 @@ means_the_same(CkQuery *query)
 {
 	ListCell   *lc;
 
-	if (query->analysed != analysis_generation)
+	if (query->analysed != ck_analysis_generation)
 		return false;
-	if (query->names_checked == names_generation)
+	if (query->names_checked == ck_names_generation)
 		return true;
 	foreach(lc, query->names)
 	{
@@ -224,7 +113,7 @@ means_the_same(CkQuery *query)
 		if (meaning_of(name) != name->meant)
 			return false;
 	}
-	query->names_checked = names_generation;
+	query->names_checked = ck_names_generation;
 	return true;
 }
 
@@ -307,8 +196,8 @@ analyse(CkQuery *query)
 
 	query->names = NIL;
 	query->messages = SharedInvalidMessageCounter;
-	query->names_checked = names_generation;
-	query->analysed = analysis_generation;
+	query->names_checked = ck_names_generation;
+	query->analysed = ck_analysis_generation;
 	(void) collect_names((Node *) copyObject(raw->stmt), &query->names);
 
 	query->source = CreateCachedPlan(raw, query->text, CMDTAG_SELECT);
@@ -524,209 +413,6 @@ TupleDesc
 ck_query_desc(CkQuery *query)
 {
 	return query->source->resultDesc;
-}
-
-/* ---------------- dependencies ---------------- */
-
-static void
-tree_gone_cb(void *arg)
-{
-	CkQuery    *query = arg;
-
-	query->deps_valid = false;
-	query->tree_watched = false;
-}
-
-static void
-add_cell(CkQuery *query, uint32 cell)
-{
-	for (int i = 0; i < query->ncells; i++)
-		if (query->cells[i] == cell)
-			return;
-	if (query->ncells == CK_MAX_DEPS)
-	{
-		ck_depwalk_reason(&query->depends, true, "too many tables and partitions");
-		return;
-	}
-	query->cells[query->ncells++] = cell;
-}
-
-static void
-describe_relations(CkQuery *query, StringInfo identity)
-{
-	ListCell   *lc;
-
-	foreach(lc, query->depends.relations)
-	{
-		CkTracked	tracked;
-		ListCell   *dep;
-
-		ck_track_describe(lfirst_oid(lc), &tracked, identity, &query->since);
-		(void) watch_relations(tracked.members, false);
-		query->own_ddl |= tracked.own_ddl;
-		if (!tracked.tracked)
-			ck_depwalk_reason(&query->depends, false, tracked.why_not);
-		foreach(dep, tracked.deps)
-			add_cell(query, ck_cell_of(CK_DEP_RELATION, MyDatabaseId, lfirst_oid(dep)));
-	}
-}
-
-/* Leave out what every snapshot sees, now and later, imported ones included. */
-static void
-trim_since(CkQuery *query)
-{
-	TransactionId oldest;
-	ListCell   *lc;
-
-	if (query->since == NIL)
-		return;
-	oldest = GetOldestNonRemovableTransactionId(NULL);
-	foreach(lc, query->since)
-		if (TransactionIdPrecedes(lfirst_oid(lc), oldest))
-			query->since = foreach_delete_current(query->since, lc);
-}
-
-static void
-sum_up_reasons(CkQuery *query)
-{
-	ListCell   *lc;
-
-	query->never = query->inexact = false;
-	foreach(lc, query->depends.reasons)
-	{
-		query->inexact = true;
-		if (((CkReason *) lfirst(lc))->never)
-			query->never = true;
-	}
-}
-
-static bool
-may_call_all(List *functions)
-{
-	ListCell   *lc;
-
-	foreach(lc, functions)
-		if (CkProcAclCheck(lfirst_oid(lc), GetUserId()) != ACLCHECK_OK)
-			return false;
-	return true;
-}
-
-static void
-identify(CkQuery *query, Query *tree)
-{
-	StringInfoData identity;
-	TupleDesc	desc = ck_query_desc(query);
-	List	   *rowtypes = NIL;
-	ListCell   *lc;
-
-	initStringInfo(&identity);
-	ck_fingerprint_tree(tree, &identity);
-	appendBinaryStringInfo(&identity, query->settings.data, query->path_at);
-	appendBinaryStringInfo(&identity, (char *) query->argtypes,
-						   query->nargs * sizeof(Oid));
-	describe_relations(query, &identity);
-	if (ck_fingerprint_functions(query->depends.functions, &identity))
-		query->own_ddl = true;
-	ck_fingerprint_desc(desc, &identity, &rowtypes);
-	foreach(lc, query->depends.types)
-		ck_fingerprint_type(lfirst_oid(lc), &identity, &rowtypes);
-	rowtypes = list_difference_oid(rowtypes, query->depends.relations);
-	if (watch_relations(rowtypes, true) &&
-		query->messages != SharedInvalidMessageCounter)
-	{
-		analysis_generation++;	/* the tree may be older than the types */
-		query->own_ddl = true;
-	}
-	if (!ck_track_ddl_watched(&identity))
-		ck_depwalk_reason(&query->depends, false,
-						  "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always");
-	if (query->depends.uses_role)
-		appendStringInfo(&identity, "%s%c%s",
-						 GetUserNameFromId(GetUserId(), false), '\0',
-						 GetUserNameFromId(GetSessionUserId(), false));
-	ck_fingerprint_digest(identity.data, identity.len, query->digest);
-}
-
-static void
-watch_tree(CkQuery *query)
-{
-	MemoryContextCallback *callback;
-
-	if (query->tree_watched)
-		return;
-	callback = MemoryContextAlloc(query->source->query_context,
-								  sizeof(MemoryContextCallback));
-	callback->func = tree_gone_cb;
-	callback->arg = query;
-	MemoryContextRegisterResetCallback(query->source->query_context, callback);
-	query->tree_watched = true;
-}
-
-static void
-derive(CkQuery *query)
-{
-	Query	   *tree = linitial_node(Query, query->source->query_list);
-
-	query->ncells = 0;
-	query->since = NIL;
-	query->own_ddl = false;
-	ck_depwalk(tree, &query->depends);
-	if (ck_depwalk_has_record(ck_query_desc(query)))
-		ck_depwalk_reason(&query->depends, true, "column of type record");
-	query->unsafe_text = ck_depwalk_unsafe_text(ck_query_desc(query));
-	query->denied = !may_call_all(query->depends.functions);
-	identify(query, tree);
-	trim_since(query);
-	sum_up_reasons(query);
-	watch_tree(query);
-}
-
-/*
- * Bring the dependencies up to date.  false: there is no shared memory.
- * What depends on uncommitted changes of our own is derived every time.
- */
-bool
-ck_query_dependencies(CkQuery *query)
-{
-	MemoryContext old;
-	uint64		checked = generation;
-
-	if (!ck_segment_attach())
-		return false;
-	if (query->deps_valid && query->deps_checked == generation && !query->own_ddl)
-		return true;
-	query->deps_valid = false;
-	if (query->deps_context == NULL)
-		query->deps_context = AllocSetContextCreate(query->context,
-													"cachekit dependencies",
-													ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(query->deps_context);
-	old = MemoryContextSwitchTo(query->deps_context);
-	query->deps_valid = true;	/* tree_gone_cb may take it back */
-	PG_TRY();
-	{
-		derive(query);
-	}
-	PG_CATCH();
-	{
-		query->deps_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	query->deps_checked = checked;
-	return true;
-}
-
-/*
- * May the current user run the query?  Nothing is raised: whoever may not is
- * sent to the executor, which says so in its own words.
- */
-bool
-ck_query_allowed(CkQuery *query)
-{
-	return !query->denied &&
-		CkCheckPermissions(query->depends.permissions, query->depends.perminfos);
 }
 
 /* ---------------- parameters ---------------- */

@@ -64,12 +64,9 @@ typedef struct CkQuery
 	uint8		digest[CK_DIGEST_LEN];
 } CkQuery;
 
-extern void ck_query_init(void);
 extern CkQuery *ck_query_open(const char *text);
 extern void ck_query_close(CkQuery *query);
 extern void ck_query_at_xact_end(void);
-extern bool ck_query_dependencies(CkQuery *query);
-extern bool ck_query_allowed(CkQuery *query);
 extern TupleDesc ck_query_desc(CkQuery *query);
 extern ParamListInfo ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs);
 extern void ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,

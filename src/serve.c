@@ -38,6 +38,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "debug_point.h"
+#include "derive.h"
 #include "guc.h"
 #include "lease.h"
 #include "querystats.h"
@@ -122,7 +123,7 @@ query_bypass(CkRequest *request)
 {
 	CkQuery    *query = request->query;
 
-	if (!ck_query_dependencies(query))
+	if (!ck_derive_dependencies(query))
 		return CK_BYPASS_NO_MEMORY;
 	if (query->never || (query->inexact && !request->has_ttl))
 		return CK_BYPASS_NOT_CACHEABLE;
@@ -132,7 +133,7 @@ query_bypass(CkRequest *request)
 		return CK_BYPASS_OWN_WRITES;
 	if (!sees_tracking(request))
 		return CK_BYPASS_UNKNOWN_VERSION;
-	if (!ck_query_allowed(query))
+	if (!ck_derive_allowed(query))
 		return CK_BYPASS_PRIVILEGE;
 	return CK_BYPASS_NONE;
 }

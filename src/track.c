@@ -120,15 +120,6 @@ ck_track_marks(Oid relid)
 	return result;
 }
 
-/* A snapshot must see whoever wrote this catalog row. */
-static void
-must_see(HeapTuple tuple, List **since)
-{
-	if (since && !HeapTupleHeaderXminFrozen(tuple->t_data))
-		*since = list_append_unique_oid(*since,
-										HeapTupleHeaderGetRawXmin(tuple->t_data));
-}
-
 /* ---------------- families ---------------- */
 
 typedef struct Family
@@ -315,20 +306,17 @@ read_triggers(Oid relid, Coverage *coverage, StringInfo shape, List **since)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 
 		if (form->tgfoid != function)
 			continue;
 		coverage->statement |= trigger_coverage(tuple, catalog, false);
 		coverage->row |= trigger_coverage(tuple, catalog, true);
-		coverage->own_ddl |= TransactionIdIsCurrentTransactionId(xmin);
+		coverage->own_ddl |= note_version(tuple, shape, since);
 		if (shape)
 		{
 			appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
-			appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
 			appendStringInfoChar(shape, form->tgenabled);
 		}
-		must_see(tuple, since);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -365,7 +353,6 @@ ck_track_ddl_watched(StringInfo shape)
 {
 	HeapTuple	tuple;
 	Form_pg_event_trigger form;
-	TransactionId xmin;
 	bool		filtered;
 	bool		result;
 
@@ -373,7 +360,6 @@ ck_track_ddl_watched(StringInfo shape)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_event_trigger) GETSTRUCT(tuple);
-	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	(void) SysCacheGetAttr(EVENTTRIGGERNAME, tuple, Anum_pg_event_trigger_evttags,
 						   &filtered);
 	filtered = !filtered;
@@ -382,7 +368,7 @@ ck_track_ddl_watched(StringInfo shape)
 	if (shape)
 	{
 		appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
-		appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
+		(void) note_version(tuple, shape, NULL);
 	}
 	ReleaseSysCache(tuple);
 	return result;
@@ -416,12 +402,9 @@ describe_expressions(Oid relid, CkTracked *result, StringInfo shape, List **sinc
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_attrdef form = (Form_pg_attrdef) GETSTRUCT(tuple);
-		TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 
 		appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
-		appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
-		must_see(tuple, since);
-		result->own_ddl |= TransactionIdIsCurrentTransactionId(xmin);
+		result->own_ddl |= note_version(tuple, shape, since);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -433,18 +416,13 @@ describe_class(Oid relid, CkTracked *result, StringInfo shape, List **since)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
-	TransactionId xmin;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	appendBinaryStringInfo(shape, (char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(shape, (char *) &form->relfilenode, sizeof(Oid));
-	appendBinaryStringInfo(shape, (char *) &xmin, sizeof(xmin));
-	must_see(tuple, since);
-	if (TransactionIdIsCurrentTransactionId(xmin))
-		result->own_ddl = true;
+	result->own_ddl |= note_version(tuple, shape, since);
 	ReleaseSysCache(tuple);
 	if (CK_VIRTUAL_COLUMNS)
 		describe_expressions(relid, result, shape, since);

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalogs.h
+ *	  Noticing changes of catalogs that analysed queries were derived from.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_CATALOGS_H
+#define CK_CATALOGS_H
+
+#include "nodes/pg_list.h"
+
+extern uint64 ck_catalog_generation;	/* watched relations, event triggers,
+										 * subscriptions */
+extern uint64 ck_analysis_generation;	/* functions, operators, casts, roles */
+extern uint64 ck_names_generation;	/* relations and types came or went */
+
+extern void ck_catalogs_init(void);
+extern bool ck_catalogs_watch(List *relids, bool rowtype);
+
+#endif							/* CK_CATALOGS_H */
