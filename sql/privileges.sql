@@ -64,8 +64,8 @@ REVOKE regress_ck_staff FROM regress_ck_bob;
 SET ROLE regress_ck_bob;
 SELECT probe_error(:q);
 RESET ROLE;
+ALTER ROLE regress_ck_bob NOINHERIT;	-- 16 looks at it when granting
 GRANT regress_ck_staff TO regress_ck_bob;
-ALTER ROLE regress_ck_bob NOINHERIT;
 SET ROLE regress_ck_bob;
 SELECT probe_error(:q);
 RESET ROLE;

@@ -17,6 +17,7 @@
 #endif
 
 #include "access/transam.h"
+#include "catalog/pg_attribute.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
@@ -112,6 +113,9 @@ CkJsonQueryType(Node *node)
 
 /* 18 has columns that are computed when read, by what pg_attrdef says. */
 #define CK_VIRTUAL_COLUMNS (PG_VERSION_NUM >= 180000)
+#ifndef ATTRIBUTE_GENERATED_VIRTUAL
+#define ATTRIBUTE_GENERATED_VIRTUAL 'v'
+#endif
 
 /* 17 can ask for stronger locks at once. */
 #if PG_VERSION_NUM >= 170000

@@ -387,7 +387,7 @@ qualified_name(Oid relid)
 									  name);
 }
 
-/* The versions of the expressions of virtual columns, and of defaults. */
+/* The versions of the expressions that are computed when a row is read. */
 static void
 describe_expressions(Oid relid, CkTracked *result, StringInfo shape, List **since)
 {
@@ -403,6 +403,8 @@ describe_expressions(Oid relid, CkTracked *result, StringInfo shape, List **sinc
 	{
 		Form_pg_attrdef form = (Form_pg_attrdef) GETSTRUCT(tuple);
 
+		if (get_attgenerated(relid, form->adnum) != ATTRIBUTE_GENERATED_VIRTUAL)
+			continue;			/* a default */
 		appendBinaryStringInfo(shape, (char *) &form->oid, sizeof(Oid));
 		result->own_ddl |= note_version(tuple, shape, since);
 	}
