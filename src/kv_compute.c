@@ -29,7 +29,6 @@
 PG_FUNCTION_INFO_V1(cachekit_cache_get_or_set);
 
 /* Rounds of waiting for others that compute the same value. */
-#define MAX_WAITS	3
 
 /*
  * Run the query and store its value.  The tags of the put are those from
@@ -77,18 +76,14 @@ find_or_lease(const CkKey *key, CkKvEntry *entry, CkLease *lease)
 {
 	bool		may_wait = !TransactionIdIsValid(GetTopTransactionIdIfAny());
 
-	for (int i = 0;; i++)
-	{
-		*lease = CK_LEASE_NONE;
-		if (ck_kv_find(key, entry) == CK_KV_FOUND)
-			return true;
-		*lease = ck_lease_acquire(key->hash, may_wait && i < MAX_WAITS);
-		if (*lease != CK_LEASE_WAITED)
-			break;
+	*lease = CK_LEASE_NONE;
+	if (ck_kv_find(key, entry) == CK_KV_FOUND)
+		return true;
+	*lease = ck_lease_acquire(key->hash, may_wait);
+	if (*lease != CK_LEASE_OWNED && may_wait)
 		ck_count(CK_CTR_LEASE_WAITS);
-	}
 	/* Somebody may have published between our look and our lease. */
-	return *lease == CK_LEASE_OWNED && ck_kv_find(key, entry) == CK_KV_FOUND;
+	return *lease != CK_LEASE_NONE && ck_kv_find(key, entry) == CK_KV_FOUND;
 }
 
 /* cache_get_or_set(key text, query text, ttl interval, tags text[]) -> text */
@@ -127,7 +122,7 @@ cachekit_cache_get_or_set(PG_FUNCTION_ARGS)
 		ck_count(CK_CTR_MISSES);
 		result = compute(&put, query, INTERVAL_OR_NULL(2));
 	}
-	if (lease == CK_LEASE_OWNED)
+	if (lease != CK_LEASE_NONE)
 		ck_lease_release(put.key.hash);
 	if (result == NULL)
 		PG_RETURN_NULL();

@@ -3,12 +3,13 @@
  * lease.c
  *	  Single flight: one session computes, the others wait.
  *
- * A lease is a heavyweight lock with an advisory tag of our own class.  The
- * lock manager gives what a condition variable would have to be taught:
- * release at abort and backend death, deadlock detection, pg_locks, and
- * isolationtester sees the wait.  The leader holds it exclusively while it
- * computes; waiters ask for it in share mode, so that all wake at once when
- * the leader has published, and give it back immediately.
+ * A lease is a heavyweight lock with an advisory tag of our own class, held
+ * exclusively.  The lock manager gives what a condition variable would have to
+ * be taught: release at abort and backend death, deadlock detection, pg_locks,
+ * an orderly queue, and isolationtester sees the wait.  Whoever has waited owns
+ * the lease in its turn, looks whether the entry is there now, and gives the
+ * lease back at once if so; if the leader has failed, the first in the queue
+ * is the new leader and the others go on waiting.
  *
  * No new deadlock can exist because of a lease.  A waiter waits for the
  * leader, and the leader (which holds nothing else on this account) for
@@ -44,6 +45,7 @@
 
 static int	leases_held = 0;
 static int	lease_nest = 0;		/* subtransaction level of the lease held */
+static ResourceOwner lease_owner = NULL;	/* and who owns its lock */
 
 static LOCKTAG
 lease_tag(uint64 hash)
@@ -66,7 +68,7 @@ set_wait_limit(void)
 		limit = Min(limit, LockTimeout);
 	snprintf(buf, sizeof(buf), "%dms", limit);
 	(void) set_config_option("lock_timeout", buf, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Errors that only mean that the wait was in vain. */
@@ -77,9 +79,22 @@ wait_failed_softly(int sqlerrcode)
 		sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
 }
 
-/* Wait until the leader lets go.  false: it took too long. */
+static void
+lock_with_limit(const LOCKTAG *tag)
+{
+	int			nest = NewGUCNestLevel();
+
+	set_wait_limit();
+	(void) LockAcquire(tag, ExclusiveLock, false, false);
+	AtEOXact_GUC(true, nest);
+}
+
+/*
+ * Wait until it is our turn.  false: it took too long.  The subtransaction's
+ * end hands the lock to the owner of the transaction around it.
+ */
 static bool
-wait_for_leader(const LOCKTAG *tag)
+wait_for_turn(const LOCKTAG *tag)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -88,10 +103,8 @@ wait_for_leader(const LOCKTAG *tag)
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
-		set_wait_limit();
-		(void) LockAcquire(tag, ShareLock, false, false);
-		(void) LockRelease(tag, ShareLock, false);
-		RollbackAndReleaseCurrentSubTransaction();
+		lock_with_limit(tag);
+		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 	}
@@ -114,9 +127,18 @@ wait_for_leader(const LOCKTAG *tag)
 	return result;
 }
 
+static void
+note_lease(ResourceOwner owner)
+{
+	leases_held++;
+	lease_nest = GetCurrentTransactionNestLevel();
+	lease_owner = owner;
+}
+
 /*
- * Become the one that computes the entry of this hash, or wait for it.
- * CK_LEASE_OWNED: release with ck_lease_release() after publishing; an error
+ * Become the one that computes the entry of this hash.  CK_LEASE_OWNED: at
+ * once; CK_LEASE_WAITED: after others, so look whether it is still needed.
+ * In both cases release with ck_lease_release() after publishing; an error
  * releases it, too.  Two keys of one hash share a lease, harmlessly.
  */
 CkLease
@@ -128,22 +150,25 @@ ck_lease_acquire(uint64 hash, bool may_wait)
 		return CK_LEASE_NONE;
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 	{
-		leases_held++;
-		lease_nest = GetCurrentTransactionNestLevel();
+		note_lease(CurrentResourceOwner);
 		return CK_LEASE_OWNED;
 	}
-	if (!may_wait || ck_guc_lease_timeout == 0)
+	if (!may_wait || ck_guc_lease_timeout == 0 || !wait_for_turn(&tag))
 		return CK_LEASE_NONE;
-	return wait_for_leader(&tag) ? CK_LEASE_WAITED : CK_LEASE_NONE;
+	note_lease(CurTransactionResourceOwner);
+	return CK_LEASE_WAITED;
 }
 
 void
 ck_lease_release(uint64 hash)
 {
 	LOCKTAG		tag = lease_tag(hash);
+	ResourceOwner owner = CurrentResourceOwner;
 
 	leases_held--;
+	CurrentResourceOwner = lease_owner;
 	(void) LockRelease(&tag, ExclusiveLock, false);
+	CurrentResourceOwner = owner;
 }
 
 /*

@@ -11,7 +11,7 @@
 typedef enum CkLease
 {
 	CK_LEASE_OWNED,				/* we compute; release after publishing */
-	CK_LEASE_WAITED,			/* another computed meanwhile: look again */
+	CK_LEASE_WAITED,			/* the same, but others computed before us */
 	CK_LEASE_NONE				/* compute alone */
 } CkLease;
 

@@ -46,9 +46,6 @@
 #include "serve.h"
 #include "xact.h"
 
-/* How often a reader tries to become the one that computes. */
-#define MAX_LEASE_ROUNDS	3
-
 /* ---------------- may we? ---------------- */
 
 static CkBypass
@@ -56,14 +53,14 @@ session_bypass(void)
 {
 	if (!ck_guc_enabled)
 		return CK_BYPASS_DISABLED;
+	if (!ck_segment_attach())	/* first: this is where it is counted */
+		return CK_BYPASS_NO_MEMORY;
 	if (RecoveryInProgress())
 		return CK_BYPASS_RECOVERY;
 	if (IsParallelWorker())
 		return CK_BYPASS_PARALLEL;
 	if (IsolationIsSerializable())
 		return CK_BYPASS_SERIALIZABLE;
-	if (!ck_segment_attach())
-		return CK_BYPASS_NO_MEMORY;
 	return CK_BYPASS_NONE;
 }
 
@@ -475,53 +472,34 @@ may_wait(CkRequest *request)
 }
 
 /*
- * We hold the lease.  Somebody may have published between our look and the
- * lease, so look again.
- */
-static void
-fill_as_leader(CkRequest *request, const CkProducer *producer)
-{
-	if (try_hit(request, producer) != CK_STATE_HIT)
-	{
-		ck_count(CK_CTR_MISSES);
-		fill(request, producer);
-	}
-	ck_lease_release(request->key.hash);
-}
-
-/*
- * Nothing valid was found.  One of those who miss computes; the others wait
- * and look again.  An entry that the leader has published and that does not
- * fit us (our snapshot is another) is no reason to wait once more; a leader
- * that failed is.
+ * Nothing valid was found: one of those who miss computes, the others wait for
+ * their turn and look again.  An entry that fits is delivered after giving the
+ * lease back; one that does not (our snapshot is another) is no reason to keep
+ * others waiting either.
  */
 static void
 answer_miss(CkRequest *request, const CkProducer *producer)
 {
 	bool		patient = may_wait(request);
+	CkLease		lease = ck_lease_acquire(request->key.hash, patient);
+	CkState		state = CK_STATE_ABSENT;
 
-	for (int round = 0; round < MAX_LEASE_ROUNDS; round++)
+	if (patient && lease != CK_LEASE_OWNED)
+		ck_count(CK_CTR_LEASE_WAITS);
+	if (lease != CK_LEASE_NONE)
+		state = ck_serve_state(request);
+	if (state == CK_STATE_HIT ||
+		(state == CK_STATE_STALE && lease == CK_LEASE_WAITED))
 	{
-		CkLease		lease = ck_lease_acquire(request->key.hash, patient);
-		CkState		state;
-
-		if (lease == CK_LEASE_OWNED)
-		{
-			fill_as_leader(request, producer);
+		ck_lease_release(request->key.hash);
+		lease = CK_LEASE_NONE;
+		if (try_hit(request, producer) == CK_STATE_HIT)
 			return;
-		}
-		if (patient)
-			ck_count(CK_CTR_LEASE_WAITS);
-		if (lease == CK_LEASE_NONE)
-			break;
-		state = try_hit(request, producer);
-		if (state == CK_STATE_HIT)
-			return;
-		if (state == CK_STATE_STALE)
-			break;
 	}
 	ck_count(CK_CTR_MISSES);
 	fill(request, producer);
+	if (lease != CK_LEASE_NONE)
+		ck_lease_release(request->key.hash);
 }
 
 /* Answer the call: from the cache if that is exact, else by running it. */
