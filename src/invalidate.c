@@ -71,6 +71,13 @@ ck_invalidate_relation(Oid relid)
 	list_free(relids);
 }
 
+/* This transaction has dropped the relation. */
+void
+ck_invalidate_dropped(Oid relid)
+{
+	mark(CK_DEP_RELATION, relid);
+}
+
 /* This transaction changes what functions, types or operators mean. */
 void
 ck_invalidate_schema(void)
@@ -457,6 +464,9 @@ cachekit_cache_untrack(PG_FUNCTION_ARGS)
 /*
  * A relation was made or altered: if its family has a tracked member, the
  * others are to be tracked, too.  SPI must be connected.
+ *
+ * It may have left a parent that was not locked (NO INHERIT).  Who still
+ * takes it for a child depends on its cell.
  */
 void
 ck_invalidate_extend_family(Oid relid)
@@ -468,6 +478,8 @@ ck_invalidate_extend_family(Oid relid)
 
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
+	if (ck_track_has_triggers(relid, false))
+		ck_invalidate_relation(relid);
 	family = ck_track_family(relid, &foreign);
 	if (foreign)
 		return;
