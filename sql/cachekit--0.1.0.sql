@@ -298,6 +298,19 @@ ALTER EVENT TRIGGER cachekit_ddl_command_end ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER cachekit_ddl_command_end IS
 'tells cachekit of schema changes; without it nothing is cached exactly';
 
+CREATE FUNCTION cachekit_on_drop()
+RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'cachekit_on_drop'
+LANGUAGE C;
+COMMENT ON FUNCTION cachekit_on_drop() IS
+'event trigger function: what dropped tables mean for the cache';
+
+CREATE EVENT TRIGGER cachekit_sql_drop ON sql_drop
+	EXECUTE FUNCTION cachekit_on_drop();
+ALTER EVENT TRIGGER cachekit_sql_drop ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER cachekit_sql_drop IS
+'tells cachekit of dropped tables; without it nothing is cached exactly';
+
 --
 -- Watching
 --

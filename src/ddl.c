@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *	  What schema changes mean for the cache: the event trigger.
+ *	  What schema changes mean for the cache: the event triggers.
  *
  * Most DDL needs no action: the shape of a relation (track.c) is part of the
  * identity of entries, so altering, truncating or rewriting a table leaves
@@ -12,9 +12,10 @@
  *	  schema cell of the database, on which all entries depend;
  *	- REFRESH MATERIALIZED VIEW writes to it, and no trigger can watch that;
  *	- a new partition or child of a tracked table is tracked, too;
- *	- a table that a subscription comes to write to needs a row trigger.
+ *	- a table that a subscription comes to write to needs a row trigger;
+ *	- a dropped child of a tracked table takes its rows along.
  *
- * The event trigger is enabled always; a query is exact only while it is.
+ * The event triggers are enabled always; a query is exact only while they are.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +37,7 @@
 #include "track.h"
 
 PG_FUNCTION_INFO_V1(cachekit_on_ddl);
+PG_FUNCTION_INFO_V1(cachekit_on_drop);
 
 /* Words in the tags of commands that change more than relations. */
 static const char *const semantic_words[] = {
@@ -137,17 +139,48 @@ subscriptions_changed(void)
 		ck_invalidate_extend_family(lfirst_oid(lc));
 }
 
+static void
+check_event_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as an event trigger", name)));
+	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
+}
+
+/*
+ * on sql_drop: a child of plain inheritance takes its rows away from its
+ * parents, which are not locked, and whose readers depend on its cell.
+ */
+Datum
+cachekit_on_drop(PG_FUNCTION_ARGS)
+{
+	check_event_trigger(fcinfo, "cachekit_on_drop");
+	SPI_connect();
+	if (SPI_execute("SELECT objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
+					" WHERE object_type = 'table' AND NOT is_temporary",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the objects of an event trigger");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		oid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+										1, &isnull);
+
+		ck_invalidate_dropped(DatumGetObjectId(oid));
+	}
+	SPI_finish();
+	PG_RETURN_NULL();
+}
+
 /* on ddl_command_end */
 Datum
 cachekit_on_ddl(PG_FUNCTION_ARGS)
 {
 	const char *tag;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"cachekit_on_ddl\" must be called as an event trigger")));
-	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
+	check_event_trigger(fcinfo, "cachekit_on_ddl");
 	tag = GetCommandTagName(((EventTriggerData *) fcinfo->context)->tag);
 
 	SPI_connect();

@@ -117,6 +117,7 @@ identify(CkQuery *query, Query *tree)
 	StringInfoData identity;
 	TupleDesc	desc = ck_query_desc(query);
 	List	   *rowtypes = NIL;
+	const char *missing;
 	ListCell   *lc;
 
 	initStringInfo(&identity);
@@ -137,9 +138,10 @@ identify(CkQuery *query, Query *tree)
 		ck_analysis_generation++;	/* the tree may be older than the types */
 		query->own_ddl = true;
 	}
-	if (!ck_track_ddl_watched(&identity))
+	missing = ck_track_ddl_unwatched(&identity);
+	if (missing)
 		ck_depwalk_reason(&query->depends, false,
-						  "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always");
+						  psprintf("event trigger %s is not enabled always", missing));
 	if (query->depends.uses_role)
 		appendStringInfo(&identity, "%s%c%s",
 						 GetUserNameFromId(GetUserId(), false), '\0',

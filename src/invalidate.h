@@ -9,6 +9,7 @@
 #define CK_INVALIDATE_H
 
 extern void ck_invalidate_relation(Oid relid);
+extern void ck_invalidate_dropped(Oid relid);
 extern void ck_invalidate_schema(void);
 extern void ck_invalidate_extend_family(Oid relid);
 

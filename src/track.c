@@ -343,27 +343,21 @@ ck_track_has_triggers(Oid relid, bool with_apply)
 	return covered(&coverage, with_apply);
 }
 
-/*
- * Is the event trigger there that sees DDL and REFRESH?  Its version is added
- * to *shape: what was stored before it was disabled is not to be used after
- * it came back.
- */
-bool
-ck_track_ddl_watched(StringInfo shape)
+/* Is an event trigger of ours there, for all commands and always? */
+static bool
+event_trigger_enabled(const char *name, StringInfo shape)
 {
-	HeapTuple	tuple;
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
 	Form_pg_event_trigger form;
-	bool		filtered;
+	bool		unfiltered;
 	bool		result;
 
-	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(CK_DDL_TRIGGER_NAME));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_event_trigger) GETSTRUCT(tuple);
 	(void) SysCacheGetAttr(EVENTTRIGGERNAME, tuple, Anum_pg_event_trigger_evttags,
-						   &filtered);
-	filtered = !filtered;
-	result = form->evtenabled == TRIGGER_FIRES_ALWAYS && !filtered &&
+						   &unfiltered);
+	result = form->evtenabled == TRIGGER_FIRES_ALWAYS && unfiltered &&
 		get_func_namespace(form->evtfoid) == extension_namespace;
 	if (shape)
 	{
@@ -372,6 +366,21 @@ ck_track_ddl_watched(StringInfo shape)
 	}
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+/*
+ * The name of the event trigger that is not as it must be to see DDL and
+ * REFRESH; NULL: they are all there.  Their versions are added to *shape:
+ * what was stored before one was disabled is not to be used when it is back.
+ */
+const char *
+ck_track_ddl_unwatched(StringInfo shape)
+{
+	if (!event_trigger_enabled(CK_DDL_TRIGGER_NAME, shape))
+		return CK_DDL_TRIGGER_NAME;
+	if (!event_trigger_enabled(CK_DROP_TRIGGER_NAME, shape))
+		return CK_DROP_TRIGGER_NAME;
+	return NULL;
 }
 
 /* ---------------- description ---------------- */

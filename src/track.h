@@ -15,6 +15,7 @@
 #define CK_TRIGGER_NAME		"cachekit_track"
 #define CK_ROW_TRIGGER_NAME "cachekit_apply"
 #define CK_DDL_TRIGGER_NAME "cachekit_ddl_command_end"
+#define CK_DROP_TRIGGER_NAME "cachekit_sql_drop"
 
 /* What was found out about one relation that a query reads. */
 typedef struct CkTracked
@@ -36,6 +37,6 @@ extern bool ck_track_needs_apply_triggers(List *family);
 extern bool ck_track_has_triggers(Oid relid, bool with_apply);
 extern void ck_track_describe(Oid relid, CkTracked *result,
 							  StringInfo shape, List **since);
-extern bool ck_track_ddl_watched(StringInfo shape);
+extern const char *ck_track_ddl_unwatched(StringInfo shape);
 
 #endif							/* CK_TRACK_H */

@@ -293,16 +293,18 @@ cachekit_stat_table(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {false};
 	CkTracked	tracked;
 	StringInfoData shape;
+	const char *missing;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
 	initStringInfo(&shape);
 	ck_track_describe(PG_GETARG_OID(0), &tracked, &shape, NULL);
-	if (tracked.tracked && !ck_track_ddl_watched(NULL))
+	missing = ck_track_ddl_unwatched(NULL);
+	if (tracked.tracked && missing)
 	{
 		tracked.tracked = false;
-		tracked.why_not = "event trigger " CK_DDL_TRIGGER_NAME " is not enabled always";
+		tracked.why_not = psprintf("event trigger %s is not enabled always", missing);
 	}
 	values[0] = BoolGetDatum(tracked.tracked);
 	nulls[1] = tracked.tracked;
