@@ -34,7 +34,7 @@ DECLARE
 	plain text := query;
 	state text;
 BEGIN
-	FOR i IN 1 .. coalesce(array_length(args, 1), 0) LOOP
+	FOR i IN REVERSE coalesce(array_length(args, 1), 0) .. 1 LOOP
 		plain := replace(plain, '$' || i, quote_nullable(args[i]));
 	END LOOP;
 	b := oracle.counters();
@@ -62,7 +62,7 @@ DECLARE
 	plain text := query;
 	state text;
 BEGIN
-	FOR i IN 1 .. coalesce(array_length(args, 1), 0) LOOP
+	FOR i IN REVERSE coalesce(array_length(args, 1), 0) .. 1 LOOP
 		plain := replace(plain, '$' || i, quote_nullable(args[i]));
 	END LOOP;
 	b := oracle.counters();
@@ -113,7 +113,7 @@ DECLARE
 	direct text := 'no error';
 	plain text := query;
 BEGIN
-	FOR i IN 1 .. coalesce(array_length(args, 1), 0) LOOP
+	FOR i IN REVERSE coalesce(array_length(args, 1), 0) .. 1 LOOP
 		plain := replace(plain, '$' || i, quote_nullable(args[i]));
 	END LOOP;
 	BEGIN

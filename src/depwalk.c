@@ -136,6 +136,8 @@ unsafe_text(Oid type)
 		return unsafe_text(getBaseType(type));
 	if (typtype == TYPTYPE_RANGE)
 		return unsafe_text(get_range_subtype(type));
+	if (typtype == TYPTYPE_MULTIRANGE)
+		return unsafe_text(get_multirange_range(type));
 	if (typtype == TYPTYPE_COMPOSITE)
 	{
 		TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
