@@ -31,6 +31,9 @@
 /* Rounds of helping after which a busy cell is left alone. */
 #define MAX_ROUNDS	64
 
+/* Milliseconds to wait for another session that makes the birth record. */
+#define MAX_BIRTH_WAITS	200
+
 static inline CkXid
 newest_completed(void)
 {
@@ -198,19 +201,9 @@ fill_birth(CkBirth *birth)
 	birth->nsuspects = n;
 }
 
-/* Make the birth record, or find that it is made.  false: not known yet. */
-static bool
-birth_known(CkBirth *birth)
+static void
+make_birth(CkBirth *birth)
 {
-	uint32		expected = CK_UNBORN;
-
-	if (likely(pg_atomic_read_u32(&birth->state) == CK_BORN))
-	{
-		pg_read_barrier();
-		return true;
-	}
-	if (!pg_atomic_compare_exchange_u32(&birth->state, &expected, CK_BEING_BORN))
-		return false;
 	PG_TRY();
 	{
 		fill_birth(birth);
@@ -223,7 +216,35 @@ birth_known(CkBirth *birth)
 	PG_END_TRY();
 	pg_write_barrier();
 	pg_atomic_write_u32(&birth->state, CK_BORN);
-	return true;
+}
+
+/*
+ * Make the birth record, or find that it is made.  Another session that makes
+ * it needs microseconds, unless it is put to sleep by the scheduler: a herd
+ * of first readers waits for it rather than run all without the cache.
+ * false: not known yet.
+ */
+static bool
+birth_known(CkBirth *birth)
+{
+	for (int i = 0; i < MAX_BIRTH_WAITS; i++)
+	{
+		uint32		expected = CK_UNBORN;
+
+		if (likely(pg_atomic_read_u32(&birth->state) == CK_BORN))
+		{
+			pg_read_barrier();
+			return true;
+		}
+		if (pg_atomic_compare_exchange_u32(&birth->state, &expected,
+										   CK_BEING_BORN))
+		{
+			make_birth(birth);
+			return true;
+		}
+		pg_usleep(1000);
+	}
+	return false;
 }
 
 /*

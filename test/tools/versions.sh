@@ -21,6 +21,7 @@ WARNINGS="-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 -Wdeclaration-after-statement"
 declare -A SUITE_OF=([15]=bookworm [17]=trixie [18]=forky)
 
+child=
 passed=0
 failed=0
 failures=()
@@ -45,7 +46,15 @@ inside() {
     mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm" && exec chroot "$0" "$@"' \
     "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root \
     DEBIAN_FRONTEND=noninteractive ${http_proxy:+http_proxy="$http_proxy"} \
-    "${@:2}" </dev/null
+    "${@:2}" </dev/null &
+  child=$!
+  wait $child
+}
+
+# Nothing survives the process that holds the namespaces.
+stop() {
+  [ -z "$child" ] || kill -KILL "$child" 2>/dev/null
+  exit 1
 }
 
 # make_root VERSION ROOT: Debian with that PostgreSQL, and nothing that is
@@ -127,6 +136,7 @@ check_version() {
   [ -z "$SUITES" ] || run_tests "$version" "$root"
 }
 
+trap stop INT TERM HUP
 [ "$(id -u)" -eq 0 ] || die "must be run as root: it makes folders to chroot to"
 if [ "${1:-}" = --clean ]; then
   rm -rf --one-file-system "$DIR"
