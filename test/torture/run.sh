@@ -60,7 +60,8 @@ start() {
 
 stop() {
   pg_ctl -D "$WORK/data" -m fast -w -s stop
-  rm -rf "$WORK/data" "$LOG"
+  rm -rf "$WORK/data"
+  mv "$LOG" "$LOG.$1"
 }
 
 # clients NUMBER SCRIPT SECONDS
@@ -129,7 +130,7 @@ verdict() {
 
 # run exact|control NAME SECONDS SETTINGS
 run() {
-  local kind=$1 name=$2 seconds=$3 from checks hits wrong percent bad=
+  local kind=$1 name=$2 seconds=$3 from checks hits wrong ddl percent bad=
   local -x PGOPTIONS=$4
 
   case " ${RUNS:-$name} " in *" $name "*) ;; *) return ;; esac
@@ -141,9 +142,10 @@ run() {
   IFS='|' read -r checks hits < <(PGOPTIONS= sql \
     -c 'SELECT hits + misses + bypasses, hits FROM cachekit_stats')
   wrong=$(tail -n +"$from" "$LOG" | grep -c 'WARNING: *MISMATCH')
+  ddl=$(tail -n +"$from" "$LOG" | grep -c 'LOG: *CHANGED')
   percent=$((100 * hits / (checks > 0 ? checks : 1)))
-  printf '%-24s %8s %10s %10s %4s%% %11s\n' "$name" "$seconds" "$checks" "$hits" \
-    "$percent" "$wrong"
+  printf '%-24s %8s %10s %10s %4s%% %5s %11s\n' "$name" "$seconds" "$checks" \
+    "$hits" "$percent" "$ddl" "$wrong"
   if [ "$kind" = control ]; then
     [ "$wrong" -gt 0 ] || bad="the storm did not find it out"
   elif [ "$wrong" -gt 0 ]; then
@@ -151,6 +153,8 @@ run() {
     tail -n +"$from" "$LOG" | grep -A 8 'WARNING: *MISMATCH' | head -n 40
   elif [ "$percent" -lt $LEAST_HITS ]; then
     bad="too few hits to prove anything"
+  elif [ "$ddl" -eq 0 ]; then
+    bad="no DDL came through"
   fi
   if complaints | head -n 20 | grep .; then bad+=" complaints in the log"; fi
   if grep -h 'aborted' "$WORK"/out.* | head -n 3 | grep .; then
@@ -172,7 +176,7 @@ share() {
 DELAY='-c cachekit.debug_delay=3000'
 FAULT='-c cachekit.debug_delay=1000 -c cachekit.debug_fault'
 
-printf '%-24s %8s %10s %10s %5s %11s\n' run seconds checks hits '' mismatches
+printf '%-24s %8s %10s %10s %5s %5s %11s\n' run seconds checks hits '' ddl mismatches
 start preload
 run exact exact-preload "$(share 25)" ''
 run exact exact-preload-delay "$(share 25)" "$DELAY"
@@ -180,12 +184,12 @@ run exact verify-preload "$(share 10)" '-c cachekit.verify=on -c cachekit.debug_
 for fault in bump_in_trigger bump_at_commit bump_both no_ring; do
   run control control-$fault $control_time "$FAULT=$fault"
 done
-stop
+stop preload
 start ondemand
 run exact exact-ondemand "$(share 15)" ''
 run exact exact-ondemand-delay "$(share 20)" "$DELAY"
 run exact verify-ondemand "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
-stop
+stop ondemand
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

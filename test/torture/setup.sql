@@ -203,6 +203,7 @@ BEGIN
 			ALTER TABLE part_2 DETACH PARTITION part_2b;
 			ALTER TABLE part_2 ATTACH PARTITION part_2b FOR VALUES FROM (20) TO (1000);
 	END CASE;
+	RAISE LOG 'CHANGED %', what;
 EXCEPTION
 	-- it gave way, or is in that state already
 	WHEN lock_not_available OR division_by_zero OR duplicate_table OR
