@@ -330,8 +330,8 @@ COMMENT ON FUNCTION cachekit_stat_counters() IS
 CREATE VIEW cachekit_stats AS
 SELECT hits, misses, bypasses, fills, sets, entries, bytes_used, bytes_total,
 	   evictions, expirations, invalidations, oversize, no_room, lease_waits,
-	   time_saved_us / 1000.0 AS time_saved_ms,
-	   round(hits / nullif(hits + misses, 0)::numeric, 4) AS hit_ratio,
+	   time_saved_us::numeric / 1000.0 AS time_saved_ms,
+	   round(hits::numeric / nullif(hits + misses, 0::bigint)::numeric, 4) AS hit_ratio,
 	   stats_reset
 FROM cachekit_stat_counters();
 COMMENT ON VIEW cachekit_stats IS
@@ -389,7 +389,7 @@ COMMENT ON FUNCTION cachekit_stat_table(regclass) IS
 CREATE VIEW cachekit_tracked_tables AS
 SELECT t.tgrelid::pg_catalog.regclass AS tbl, s.tracked, s.gap
 FROM (SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger
-	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure) t,
+	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure::pg_catalog.oid) t,
 	 LATERAL cachekit_stat_table(t.tgrelid) s;
 COMMENT ON VIEW cachekit_tracked_tables IS
 'tables with cachekit''s triggers, and what is missing for exact results';

@@ -107,7 +107,7 @@ ck_catalogs_init(void)
 {
 	static const int analysis[] = {
 		PROCOID, OPEROID, CASTSOURCETARGET, COLLOID, AUTHOID, AUTHMEMMEMROLE,
-		NAMESPACEOID, TSCONFIGOID
+		NAMESPACEOID, TSCONFIGOID, ENUMOID
 	};
 
 	for (int i = 0; i < lengthof(analysis); i++)

@@ -12,7 +12,8 @@
 
 extern uint64 ck_catalog_generation;	/* watched relations, event triggers,
 										 * subscriptions */
-extern uint64 ck_analysis_generation;	/* functions, operators, casts, roles */
+extern uint64 ck_analysis_generation;	/* functions, operators, casts, labels,
+										 * roles */
 extern uint64 ck_names_generation;	/* relations and types came or went */
 
 extern void ck_catalogs_init(void);

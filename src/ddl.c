@@ -15,6 +15,9 @@
  *	- a table that a subscription comes to write to needs a row trigger;
  *	- a dropped child of a tracked table takes its rows along.
  *
+ * The queries here run in everybody's DDL, under everybody's search_path: all
+ * names and operators in them are qualified.
+ *
  * The event triggers are enabled always; a query is exact only while they are.
  *
  *-------------------------------------------------------------------------
@@ -60,7 +63,8 @@ static bool
 grants_functions(void)
 {
 	if (SPI_execute("SELECT FROM pg_catalog.pg_event_trigger_ddl_commands()"
-					" WHERE object_type IN ('FUNCTION', 'PROCEDURE', 'ROUTINE')",
+					" WHERE object_type OPERATOR(pg_catalog.=)"
+					" ANY (ARRAY['FUNCTION', 'PROCEDURE', 'ROUTINE'])",
 					false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the commands of an event trigger");
 	return SPI_processed > 0;
@@ -73,7 +77,8 @@ command_relations(void)
 	List	   *result = NIL;
 
 	if (SPI_execute("SELECT DISTINCT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
-					" WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
+					" WHERE classid OPERATOR(pg_catalog.=)"
+					" 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the commands of an event trigger");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -159,7 +164,7 @@ cachekit_on_drop(PG_FUNCTION_ARGS)
 	check_event_trigger(fcinfo, "cachekit_on_drop");
 	SPI_connect();
 	if (SPI_execute("SELECT objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
-					" WHERE object_type = 'table' AND NOT is_temporary",
+					" WHERE object_type OPERATOR(pg_catalog.=) 'table' AND NOT is_temporary",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the objects of an event trigger");
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -26,6 +26,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -268,6 +269,8 @@ visit_function(Oid function, void *context)
 			else
 			{
 				state->stable = true;
+				result->uses_role = true;
+				result->uses_path = true;
 				ck_depwalk_reason(result, false,
 								  psprintf("function %s is stable",
 										   format_procedure(function)));
@@ -397,6 +400,36 @@ visit_sql_value(SQLValueFunction *value, WalkState *state)
 	}
 }
 
+/*
+ * current_setting('name'): the value is part of the key.  true: it is that.
+ */
+static bool
+visit_setting(Node *node, WalkState *state)
+{
+	FuncExpr   *call = (FuncExpr *) node;
+	Const	   *name;
+	char	   *string;
+	ListCell   *lc;
+
+	if (!IsA(node, FuncExpr) ||
+		(call->funcid != F_CURRENT_SETTING_TEXT &&
+		 call->funcid != F_CURRENT_SETTING_TEXT_BOOL))
+		return false;
+	name = linitial(call->args);
+	if (!IsA(name, Const) || name->constisnull)
+	{
+		ck_depwalk_reason(state->result, true,
+						  "current_setting() of a name that is not constant");
+		return true;
+	}
+	string = TextDatumGetCString(name->constvalue);
+	foreach(lc, state->result->settings)
+		if (strcmp(lfirst(lc), string) == 0)
+			return true;
+	state->result->settings = lappend(state->result->settings, string);
+	return true;
+}
+
 static void
 visit_var(Var *var, WalkState *state)
 {
@@ -471,9 +504,7 @@ walk(Node *node, void *context)
 		visit_sql_value((SQLValueFunction *) node, state);
 	else if (IsA(node, NextValueExpr))
 		ck_depwalk_reason(state->result, true, "nextval");
-	else if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
-		;
-	else
+	else if (!visit_setting(node, state))
 	{
 		(void) check_functions_in_node(node, visit_function, state);
 		visit_json(node, state);
@@ -505,4 +536,29 @@ ck_depwalk(Query *query, CkDepends *result)
 			ck_depwalk_reason(result, false,
 							  psprintf("text of type %s depends on catalogs",
 									   format_type_be(lfirst_oid(lc))));
+}
+
+/* ---------------- literals ---------------- */
+
+static bool
+is_resolved_name(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, is_resolved_name, context, 0);
+	if (IsA(node, Const))
+		return ((Const *) node)->consttype == REGCLASSOID ||
+			((Const *) node)->consttype == REGTYPEOID;
+	return expression_tree_walker(node, is_resolved_name, context);
+}
+
+/*
+ * Are there names of relations or types in literals ('t'::regclass), which the
+ * analysis has resolved?
+ */
+bool
+ck_depwalk_names_in_literals(Query *query)
+{
+	return query_tree_walker(query, is_resolved_name, NULL, 0);
 }

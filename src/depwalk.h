@@ -25,10 +25,13 @@ typedef struct CkDepends
 	List	   *permissions;	/* RangeTblEntry: what the executor would check */
 	List	   *perminfos;		/* 16 and later: what their index means */
 	List	   *reasons;		/* CkReason */
+	List	   *settings;		/* names (char *) given to current_setting() */
 	bool		uses_role;		/* the result depends on current_user etc. */
+	bool		uses_path;		/* or may depend on search_path */
 } CkDepends;
 
 extern void ck_depwalk(Query *query, CkDepends *result);
+extern bool ck_depwalk_names_in_literals(Query *query);
 extern void ck_depwalk_reason(CkDepends *result, bool never, char *text);
 extern bool ck_depwalk_has_record(TupleDesc desc);
 extern bool ck_depwalk_unsafe_text(TupleDesc desc);

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -60,10 +61,13 @@ describe_relations(CkQuery *query, StringInfo identity)
 	{
 		CkTracked	tracked;
 		ListCell   *dep;
+		uint64		messages = SharedInvalidMessageCounter;
 
 		ck_track_describe(lfirst_oid(lc), &tracked, identity, &query->since);
-		(void) ck_catalogs_watch(tracked.members, false);
 		query->own_ddl |= tracked.own_ddl;
+		if (ck_catalogs_watch(tracked.members, false) &&
+			messages != SharedInvalidMessageCounter)
+			query->own_ddl = true;	/* one may have changed unwatched: not kept */
 		if (!tracked.tracked)
 			ck_depwalk_reason(&query->depends, false, tracked.why_not);
 		foreach(dep, tracked.deps)
@@ -143,9 +147,9 @@ identify(CkQuery *query, Query *tree)
 		ck_depwalk_reason(&query->depends, false,
 						  psprintf("event trigger %s is not enabled always", missing));
 	if (query->depends.uses_role)
-		appendStringInfo(&identity, "%s%c%s",
-						 GetUserNameFromId(GetUserId(), false), '\0',
-						 GetUserNameFromId(GetSessionUserId(), false));
+		ck_fingerprint_role(&identity);
+	if (query->depends.uses_path)
+		appendStringInfoString(&identity, namespace_search_path);
 	ck_fingerprint_digest(identity.data, identity.len, query->digest);
 }
 
@@ -218,6 +222,18 @@ ck_derive_dependencies(CkQuery *query)
 	MemoryContextSwitchTo(old);
 	query->deps_checked = checked;
 	return true;
+}
+
+/*
+ * Is what was derived, and the tree it was derived from, still current, as far
+ * as messages accepted by now tell?
+ */
+bool
+ck_derive_is_current(CkQuery *query)
+{
+	return query->deps_valid &&
+		query->deps_checked == ck_catalog_generation &&
+		ck_query_means_the_same(query);
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "query.h"
 
 extern bool ck_derive_dependencies(CkQuery *query);
+extern bool ck_derive_is_current(CkQuery *query);
 extern bool ck_derive_allowed(CkQuery *query);
 
 #endif							/* CK_DERIVE_H */

@@ -15,9 +15,13 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/gin.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
@@ -109,7 +113,8 @@ ck_fingerprint_settings(StringInfo buf)
 	{
 		int			numbers[] = {
 			flags, DateStyle, DateOrder, IntervalStyle, extra_float_digits,
-			bytea_output, xmloption, xmlbinary, backslash_quote
+			bytea_output, xmloption, xmlbinary, backslash_quote,
+			GinFuzzySearchLimit
 		};
 
 		appendBinaryStringInfo(buf, (char *) numbers, sizeof(numbers));
@@ -235,6 +240,32 @@ ck_fingerprint_desc(TupleDesc desc, StringInfo buf, List **relids)
 		add_type(TupleDescAttr(desc, i)->atttypid, buf, relids, 0);
 }
 
+/*
+ * Who the user is, and who is a member of what: for results that hang on the
+ * user's rights in ways that can not be seen.
+ */
+void
+ck_fingerprint_role(StringInfo buf)
+{
+	Relation	catalog = table_open(AuthMemRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	add_string(buf, GetUserNameFromId(GetUserId(), false));
+	add_string(buf, GetUserNameFromId(GetSessionUserId(), false));
+	add_int(buf, superuser());
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_auth_members form = (Form_pg_auth_members) GETSTRUCT(tuple);
+
+		add_int(buf, form->roleid);
+		add_int(buf, form->member);
+		add_int(buf, HeapTupleHeaderGetRawXmin(tuple->t_data));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+}
+
 void
 ck_fingerprint_digest(const void *data, Size len, uint8 *digest)
 {
@@ -277,6 +308,21 @@ add_param(ParamExternData *param, StringInfo buf)
 	size = datumGetSize(value, byval, len);
 	add_int(buf, size);
 	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
+}
+
+/* The values of settings that the query asks for by name. */
+void
+ck_fingerprint_named(List *settings, StringInfo buf)
+{
+	ListCell   *lc;
+
+	foreach(lc, settings)
+	{
+		const char *value = GetConfigOption(lfirst(lc), true, true);
+
+		appendStringInfoChar(buf, value ? 's' : 'n');
+		add_string(buf, value);
+	}
 }
 
 /*

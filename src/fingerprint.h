@@ -19,6 +19,8 @@ extern void ck_fingerprint_tree(Query *query, StringInfo buf);
 extern bool ck_fingerprint_functions(List *functions, StringInfo buf);
 extern void ck_fingerprint_type(Oid type, StringInfo buf, List **relids);
 extern void ck_fingerprint_desc(TupleDesc desc, StringInfo buf, List **relids);
+extern void ck_fingerprint_role(StringInfo buf);
+extern void ck_fingerprint_named(List *settings, StringInfo buf);
 extern void ck_fingerprint_params(ParamListInfo params, StringInfo buf);
 extern void ck_fingerprint_digest(const void *data, Size len, uint8 *digest);
 

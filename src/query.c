@@ -18,6 +18,8 @@
  *  - some other catalog row that was looked at changes, such as members of
  *	  inheritance trees or triggers: callbacks count `generation`, and a query
  *	  of an older one derives its dependencies again;
+ *  - a literal such as 'today' was turned into a date by the analysis: a text
+ *	  with one is analysed every time;
  *  - an object made since hides the one that a name meant, which the plan
  *	  cache does not look for: when relations or types came or went
  *	  (ck_names_generation), the names in the text are resolved again and compared.
@@ -28,6 +30,8 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <ctype.h>
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -75,37 +79,81 @@ meaning_of(const CkLocalName *name)
 	return LookupTypeNameOid(NULL, name->type, true);
 }
 
+/*
+ * Might a string literal name a time relative to now, as input functions of
+ * date and time types allow?  They are called by the analysis.
+ */
+static bool
+is_relative_time(const char *string)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		size_t		len = strlen(words[i]);
+
+		for (const char *p = string; *p; p++)
+			if (pg_strncasecmp(p, words[i], len) == 0 &&
+				(p == string || !isalnum((unsigned char) p[-1])) &&
+				!isalnum((unsigned char) p[len]))
+				return true;
+	}
+	return false;
+}
+
+static void
+add_name(CkQuery *query, RangeVar *relation, TypeName *type)
+{
+	CkLocalName *name = palloc0(sizeof(CkLocalName));
+
+	name->relation = relation;
+	name->type = type;
+	name->meant = meaning_of(name);
+	query->names = lappend(query->names, name);
+}
+
+/* Note what a raw parse tree's meaning depends on. */
 static bool
 collect_names(Node *node, void *context)
 {
-	List	  **names = context;
-	CkLocalName *name;
+	CkQuery    *query = context;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, RangeVar) || (IsA(node, TypeName) && ((TypeName *) node)->names))
+	if (IsA(node, RangeVar))
 	{
-		name = palloc0(sizeof(CkLocalName));
-		if (IsA(node, RangeVar))
-			name->relation = (RangeVar *) node;
-		else
-			name->type = (TypeName *) node;
-		name->meant = meaning_of(name);
-		*names = lappend(*names, name);
+		add_name(query, (RangeVar *) node, NULL);
 		return false;
 	}
-	return raw_expression_tree_walker(node, collect_names, names);
+	if (IsA(node, TypeName) && ((TypeName *) node)->names)
+	{
+		add_name(query, NULL, (TypeName *) node);
+		return false;
+	}
+	if (IsA(node, A_Const) && !((A_Const *) node)->isnull &&
+		nodeTag(&((A_Const *) node)->val) == T_String &&
+		is_relative_time(strVal(&((A_Const *) node)->val)))
+		query->relative = true;
+	return raw_expression_tree_walker(node, collect_names, context);
 }
 
-static bool
-means_the_same(CkQuery *query)
+/*
+ * Does the text still mean what it meant when it was analysed, as far as
+ * messages accepted by now tell?
+ */
+bool
+ck_query_means_the_same(CkQuery *query)
 {
+	uint64		now = ck_names_generation;
 	ListCell   *lc;
 
-	if (query->analysed != ck_analysis_generation)
+	if (query->analysed != ck_analysis_generation ||
+		!CachedPlanIsValid(query->source))
 		return false;
 	if (query->names_checked == ck_names_generation)
 		return true;
+	if (query->names_in_literals)
+		return false;
 	foreach(lc, query->names)
 	{
 		CkLocalName *name = lfirst(lc);
@@ -113,7 +161,7 @@ means_the_same(CkQuery *query)
 		if (meaning_of(name) != name->meant)
 			return false;
 	}
-	query->names_checked = ck_names_generation;
+	query->names_checked = now;
 	return true;
 }
 
@@ -198,7 +246,7 @@ analyse(CkQuery *query)
 	query->messages = SharedInvalidMessageCounter;
 	query->names_checked = ck_names_generation;
 	query->analysed = ck_analysis_generation;
-	(void) collect_names((Node *) copyObject(raw->stmt), &query->names);
+	(void) collect_names((Node *) copyObject(raw->stmt), query);
 
 	query->source = CreateCachedPlan(raw, query->text, CMDTAG_SELECT);
 	trees = pg_analyze_and_rewrite_varparams(raw, query->text, &query->argtypes,
@@ -207,6 +255,7 @@ analyse(CkQuery *query)
 	tree = linitial_node(Query, trees);
 	if (tree->hasModifyingCTE || tree->commandType != CMD_SELECT)
 		not_a_select();
+	query->names_in_literals = ck_depwalk_names_in_literals(tree);
 	CompleteCachedPlan(query->source, trees, NULL, query->argtypes,
 					   query->nargs, NULL, NULL, CURSOR_OPT_PARALLEL_OK, false);
 }
@@ -359,7 +408,7 @@ ck_query_open(const char *text)
 	error_context_stack = &callback;
 
 	query = find_query(text, hash, settings);
-	if (query != NULL && !means_the_same(query))
+	if (query != NULL && (query->relative || !ck_query_means_the_same(query)))
 	{
 		free_query(query);
 		query = NULL;
@@ -488,11 +537,11 @@ ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs)
 
 /*
  * Run the query under the given snapshot, which must be active, and send the
- * rows to dest.
+ * rows, which must be of type `rows`, to dest.
  */
 void
 ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
-			 DestReceiver *dest)
+			 TupleDesc rows, DestReceiver *dest)
 {
 	ErrorContextCallback callback;
 	CachedPlan *plan;
@@ -504,6 +553,11 @@ ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
 	error_context_stack = &callback;
 
 	plan = GetCachedPlan(query->source, params, CurrentResourceOwner, NULL);
+	if (!equalTupleDescs(query->source->resultDesc, rows))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the query's row type has changed while it was called"),
+				 errhint("Call it again.")));
 	desc = CreateQueryDesc(linitial_node(PlannedStmt, plan->stmt_list), query->text,
 						   snapshot, InvalidSnapshot, dest, params, NULL, 0);
 	ExecutorStart(desc, 0);

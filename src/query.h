@@ -37,10 +37,12 @@ typedef struct CkQuery
 	MemoryContext context;		/* holds this */
 	CachedPlanSource *source;
 	List	   *names;			/* what the text's names meant: see query.c */
+	bool		names_in_literals;	/* 't'::regclass and the like */
 	uint64		names_checked;	/* generations of catalogs then: query.c */
 	uint64		messages;		/* SharedInvalidMessageCounter before analysis */
 	uint64		analysed;
 	bool		tree_watched;
+	bool		relative;		/* means something else tomorrow */
 
 	uint64		stats_hash;		/* querystats.c; 0: not known yet */
 	uint32		stats_slot;
@@ -69,7 +71,8 @@ extern void ck_query_close(CkQuery *query);
 extern void ck_query_at_xact_end(void);
 extern TupleDesc ck_query_desc(CkQuery *query);
 extern ParamListInfo ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs);
+extern bool ck_query_means_the_same(CkQuery *query);
 extern void ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
-						 DestReceiver *dest);
+						 TupleDesc rows, DestReceiver *dest);
 
 #endif							/* CK_QUERY_H */

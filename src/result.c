@@ -161,7 +161,7 @@ run_query(void *arg, StringInfo fill, Size limit)
 	target->limit = limit;
 	target->overflow = false;
 	ck_query_run(target->request->query, target->request->params,
-				 target->request->snapshot, &target->pub);
+				 target->request->snapshot, target->desc, &target->pub);
 	target->fill = NULL;
 	return fill == NULL || !target->overflow;
 }
@@ -241,7 +241,7 @@ verify_rows(void *arg, const char *data, Size len)
 	while ((tuple = ck_codec_next(&cursor)) != NULL)
 		check.expected = lappend(check.expected, tuple);
 	ck_query_run(target->request->query, target->request->params,
-				 target->request->snapshot, &check.pub);
+				 target->request->snapshot, target->desc, &check.pub);
 	if (!same_rows(&check))
 		mismatch(target);
 }
@@ -292,7 +292,7 @@ build_json(CkTarget *target)
 	target->json = NULL;
 	(void) pushJsonbValue(&target->json, WJB_BEGIN_ARRAY, NULL);
 	ck_query_run(target->request->query, target->request->params,
-				 target->request->snapshot, &target->pub);
+				 target->request->snapshot, target->desc, &target->pub);
 	result = JsonbValueToJsonb(pushJsonbValue(&target->json, WJB_END_ARRAY, NULL));
 	return result;
 }
@@ -552,7 +552,8 @@ ck_result_scalar(CkQuery *query, Snapshot snapshot, Datum *value, bool *isnull)
 	receiver.pub.rDestroy = nothing;
 	receiver.pub.mydest = DestNone;
 	receiver.context = CurrentMemoryContext;
-	ck_query_run(query, NULL, snapshot, &receiver.pub);
+	ck_query_run(query, NULL, snapshot, CreateTupleDescCopy(ck_query_desc(query)),
+				 &receiver.pub);
 	*isnull = receiver.text == NULL;
 	*value = *isnull ? (Datum) 0 : CStringGetTextDatum(receiver.text);
 }

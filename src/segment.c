@@ -29,6 +29,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "guc.h"
 #include "segment.h"
@@ -38,6 +39,7 @@
 #define MEMORY_NAME		"cachekit memory 1"
 #define SMALLEST_BUDGET ((Size) 1024 * 1024)
 #define MAX_SUBSYSTEMS	8
+#define RETRY_AFTER		10000	/* ms, when there was no memory */
 
 typedef struct CkSharedControl
 {
@@ -301,9 +303,14 @@ warn_once(void)
 bool
 ck_segment_attach(void)
 {
+	static TimestampTz failed_at = 0;
+
 	if (likely(attached))
 		return true;
 	if (in_main_memory || !IsUnderPostmaster)
+		return false;
+	if (failed_at != 0 &&
+		!TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), RETRY_AFTER))
 		return false;
 	if (find_control())
 	{
@@ -312,7 +319,10 @@ ck_segment_attach(void)
 		LWLockRelease(&control->lock);
 	}
 	if (!attached)
+	{
+		failed_at = GetCurrentTimestamp();
 		warn_once();
+	}
 	return attached;
 }
 

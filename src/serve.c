@@ -32,6 +32,7 @@
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "storage/lock.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -161,6 +162,7 @@ ck_serve_key(CkRequest *request)
 	initStringInfo(&buf);
 	appendBinaryStringInfo(&buf, (char *) request->query->digest, CK_DIGEST_LEN);
 	appendStringInfoChar(&buf, request->form);
+	ck_fingerprint_named(request->query->depends.settings, &buf);
 	ck_fingerprint_params(request->params, &buf);
 	request->key = ck_table_key(CK_KIND_QUERY, MyDatabaseId, buf.data, buf.len);
 }
@@ -190,7 +192,8 @@ finish_meta(CkRequest *request)
 	foreach(lc, request->query->depends.relations)
 		if (meta->nrelations < CK_MAX_DEPS)
 			oids[meta->nrelations++] = lfirst_oid(lc);
-	meta->inexact = request->query->inexact;
+	meta->inexact = request->query->inexact ||
+		(request->form == CK_FORM_JSON && request->query->unsafe_text);
 	meta->text_slot = stats_slot(request->query);
 	request->metalen = offsetof(CkEntryMeta, stamps) +
 		meta->nstamps * sizeof(CkStamp) + meta->nrelations * sizeof(Oid);
@@ -377,14 +380,19 @@ may_replace(const CkItemInfo *resident, const void *resident_meta,
 	return true;
 }
 
-/* Has the schema stayed as it was, and nobody flushed, while we computed? */
+/*
+ * Has the schema stayed as it was, as far as the query was derived from it, and
+ * nobody flushed, while we computed?
+ */
 static bool
 still_good(CkRequest *request)
 {
 	uint64		version;
 	const CkStamp *schema = &request->meta->stamps[0];
 
-	return ck_segment_flushes() == request->flushes &&
+	AcceptInvalidationMessages();
+	return ck_derive_is_current(request->query) &&
+		ck_segment_flushes() == request->flushes &&
 		ck_stamp_strict(schema->cell, &request->wide, &version) &&
 		version == schema->version;
 }

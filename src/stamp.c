@@ -74,6 +74,8 @@ did_commit(CkXid xid)
 	TransactionId x = (TransactionId) xid;
 	bool		result;
 
+	if (xid + PG_INT32_MAX < newest_completed())
+		return true;			/* beyond what 32 bits can compare */
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 	if (TransactionIdPrecedes(x, CkXidVars->oldestClogXid))
 		result = true;
@@ -152,7 +154,7 @@ ck_stamp_strict(uint32 cell, const CkSnapshot *snap, uint64 *version)
 	for (int i = 0; i < copy.nring; i++)
 		if (!messages_sent(copy.ring[i].xid))
 			return false;
-	if (!messages_sent(copy.hz_xid))
+	if (!messages_sent(copy.hz_xid) || !messages_sent(copy.hard_xid))
 		return false;
 	checked_cell = cell;
 	checked_version = *version;

@@ -47,7 +47,8 @@ static int	nmarks = 0;
 static int	max_marks = 0;
 static uint64 *dirty_bits = NULL;	/* one bit a cell, as in marks[] */
 static bool lost = false;		/* wrote, but could not reach the memory */
-static CkXid registering = 0;	/* our xid once PRE_COMMIT has passed */
+static CkXid registering = 0;	/* our xid once we have registered anything */
+static bool past_pre_commit = false;	/* what comes now is registered at once */
 
 static const CkXactHooks *hooks[MAX_HOOKS];
 static int	nhooks = 0;
@@ -68,16 +69,20 @@ set_bit(uint32 cell, bool on)
 		dirty_bits[cell / 64] &= ~(UINT64CONST(1) << (cell % 64));
 }
 
+static bool
+is_marked(uint32 cell)
+{
+	return nmarks > 0 &&
+		(dirty_bits[cell / 64] & (UINT64CONST(1) << (cell % 64))) != 0;
+}
+
 /*
  * Has this transaction written, as it stands, to what the cell stands for?
  */
 bool
 ck_xact_is_dirty(uint32 cell)
 {
-	if (lost)
-		return true;
-	return nmarks > 0 &&
-		(dirty_bits[cell / 64] & (UINT64CONST(1) << (cell % 64))) != 0;
+	return lost || is_marked(cell);
 }
 
 static CkLocalMark *
@@ -112,6 +117,17 @@ register_mark(CkLocalMark *mark)
 }
 
 /*
+ * The xid to register.  A statement's trigger fires before its first row is
+ * written, so there may be none yet; registration must not wait for it.
+ */
+static void
+fix_own_xid(void)
+{
+	if (registering == 0)
+		registering = U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
+/*
  * This transaction is about to write to what the cell stands for.  The
  * segment must be attached.  The set of marks is bounded by the number of
  * cells.  A mark that arrives after PRE_COMMIT (from another extension's
@@ -122,7 +138,7 @@ ck_xact_mark(uint32 cell)
 {
 	CkLocalMark *mark;
 
-	if (ck_xact_is_dirty(cell) && !lost)
+	if (is_marked(cell))
 		return;
 	mark = add_mark();
 	mark->cell = cell;
@@ -132,8 +148,11 @@ ck_xact_mark(uint32 cell)
 	nmarks++;
 	if (CK_FAULTY(CK_FAULT_BUMP_IN_TRIGGER))
 		ck_cells_bump(cell);
-	if (registering != 0)
+	if (past_pre_commit)
+	{
+		fix_own_xid();
 		register_mark(mark);
+	}
 }
 
 /*
@@ -145,6 +164,11 @@ void
 ck_xact_mark_lost(void)
 {
 	lost = true;
+	if (past_pre_commit)
+	{
+		fix_own_xid();
+		ck_segment_lost_writer(registering);
+	}
 }
 
 static void
@@ -155,6 +179,7 @@ forget_all(void)
 	nmarks = 0;
 	lost = false;
 	registering = 0;
+	past_pre_commit = false;
 }
 
 /* Before anybody can see us; an error here aborts the transaction. */
@@ -163,6 +188,7 @@ register_all(void)
 {
 	FullTransactionId xid = GetTopFullTransactionIdIfAny();
 
+	past_pre_commit = true;
 	if ((nmarks == 0 && !lost) || !FullTransactionIdIsValid(xid))
 		return;
 	registering = U64FromFullTransactionId(xid);
