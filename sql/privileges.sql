@@ -272,7 +272,7 @@ RESET ROLE;
 INSERT INTO allowed VALUES (3, 'regress_ck_bob');
 SET ROLE regress_ck_bob;
 SELECT probe(:q), probe(:q), cached_query_json(:ids);
--- a policy that asks for a setting: not exact, and not for sale with a ttl
+-- a policy that asks for a setting: each value has its own, with a ttl, too
 RESET ROLE;
 ALTER POLICY mine ON t USING (owner = current_setting('ck.tenant', true));
 SET ROLE regress_ck_alice;
