@@ -199,12 +199,28 @@ printed_key(const void *data, Size len)
 	return CStringGetTextDatum(hex);
 }
 
+/* The better one of the two forms that a query's result may be kept in. */
+static CkState
+best_state(CkRequest *request)
+{
+	CkState		rows = ck_serve_state(request);
+	CkKey		key = request->key;
+	CkState		json;
+
+	request->form = CK_FORM_JSON;
+	ck_serve_key(request);
+	json = ck_serve_state(request);
+	request->form = CK_FORM_ROWS;
+	request->key = key;
+	return Min(rows, json);
+}
+
 static const char *
 state_name(CkRequest *request)
 {
 	if (request->bypass != CK_BYPASS_NONE)
 		return "bypass";
-	switch (ck_serve_state(request))
+	switch (best_state(request))
 	{
 		case CK_STATE_HIT:
 			return "hit";

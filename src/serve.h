@@ -55,6 +55,7 @@ typedef struct CkRequest
 	int			metalen;
 } CkRequest;
 
+/* Whether an entry is there; the best first. */
 typedef enum CkState
 {
 	CK_STATE_HIT,

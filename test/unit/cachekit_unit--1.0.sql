@@ -34,3 +34,7 @@ CREATE FUNCTION unit_shared_churn(handle bigint, ms integer, nkeys integer, maxl
 	RETURNS text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_shared_check(handle bigint) RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_shared_clear(handle bigint) RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
+
+-- A statement that runs after cachekit's own PRE_COMMIT callback, if this
+-- library was loaded first.
+CREATE FUNCTION unit_before_commit(sql text) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
