@@ -453,6 +453,19 @@ ck_kv_prepare(const CkKvPut *put)
 }
 
 /*
+ * Pending entries can not be evicted: one transaction may hold back a quarter
+ * of the memory, so that the others go on.
+ */
+static bool
+may_hold_back_more(void)
+{
+	if (ck_kv_pending_bytes() < ck_segment_budget() / 4)
+		return true;
+	ck_count(CK_CTR_NO_ROOM);
+	return false;
+}
+
+/*
  * Store an entry, at commit or at once.  Returns false when it is not stored;
  * then there is no entry of that key, not even an old one.
  */
@@ -461,7 +474,8 @@ ck_kv_store(const CkKvPut *put, bool transactional)
 {
 	CkItem	   *item = NULL;
 
-	if (ck_guc_enabled && !put->expired && !put->stale)
+	if (ck_guc_enabled && !put->expired && !put->stale &&
+		(!transactional || may_hold_back_more()))
 		item = ck_kv_prepare(put);
 	if (item == NULL)
 	{

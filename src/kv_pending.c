@@ -62,6 +62,7 @@ typedef struct CkOp
 } CkOp;
 
 int			ck_kv_npending = 0; /* operations on the stack */
+static uint64 pending_bytes = 0;	/* of their items */
 
 static CkOp *ops = NULL;
 static int	max_ops = 0;
@@ -145,6 +146,22 @@ reserve(void)
 	index_all();
 }
 
+/* Bytes of shared memory that this transaction's writes hold back. */
+uint64
+ck_kv_pending_bytes(void)
+{
+	return pending_bytes;
+}
+
+static void
+count_bytes(CkItem *item, int sign)
+{
+	CkItemInfo	info;
+
+	ck_item_info(item, &info);
+	pending_bytes += sign * (int64) info.size;
+}
+
 /* Nothing is pending any more; the memory goes with its context. */
 static void
 forget_all(void)
@@ -153,6 +170,7 @@ forget_all(void)
 	buckets = NULL;
 	max_ops = 0;
 	ck_kv_npending = 0;
+	pending_bytes = 0;
 	next_seq = 1;
 	clear_seq = 0;
 }
@@ -169,7 +187,10 @@ static void
 drop_item(CkOp *op)
 {
 	if (op->item)
+	{
+		count_bytes(op->item, -1);
 		ck_table_discard(op->item);
+	}
 	op->item = NULL;
 }
 
@@ -240,7 +261,10 @@ note(const CkKey *key, CkOpKind kind, TimestampTz expires_at, CkItem *item,
 	}
 	op.seq = next_seq++;
 	if (item)
+	{
+		count_bytes(item, 1);
 		ck_table_disown(item);
+	}
 
 	if (old)
 		lay_over(old, &op);
@@ -441,6 +465,7 @@ publish_set(CkOp *op, bool committed)
 	op->item = NULL;
 	if (committed && op->dirty != 0)
 		restamp(item, op->dirty);
+	count_bytes(item, -1);
 	if (ck_table_link(item, NULL, NULL))
 		ck_count(CK_CTR_SETS);
 }

@@ -38,6 +38,7 @@ extern void ck_kv_pending_touch(const CkKey *key, TimestampTz expires_at);
 extern void ck_kv_pending_clear(void);
 extern void ck_kv_pending_settle(const CkKey *key);
 extern void ck_kv_pending_invalidate(uint32 cell);
+extern uint64 ck_kv_pending_bytes(void);
 extern int64 ck_kv_pending_count_own(TimestampTz now);
 
 #endif							/* CK_KV_PENDING_H */
