@@ -100,8 +100,10 @@ DROP TABLE reg;
 
 -- a base type of the user
 CREATE TYPE mytype;
+SET client_min_messages = warning;	-- 18 shows where
 CREATE FUNCTION mytype_in(cstring) RETURNS mytype LANGUAGE internal IMMUTABLE STRICT AS 'textin';
 CREATE FUNCTION mytype_out(mytype) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+RESET client_min_messages;
 CREATE TYPE mytype (INPUT = mytype_in, OUTPUT = mytype_out, LIKE = text);
 CREATE TABLE my (id int, m mytype);
 SELECT cache_track('my');
