@@ -18,6 +18,9 @@ CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
 CREATE FOREIGN TABLE foreign_t (id int) SERVER nowhere;
 CREATE FUNCTION stable_f() RETURNS int LANGUAGE sql STABLE AS $$ SELECT id FROM untracked $$;
 CREATE FUNCTION volatile_f() RETURNS int LANGUAGE sql VOLATILE AS $$ SELECT id FROM untracked $$;
+CREATE FUNCTION few(x int) RETURNS bool LANGUAGE sql STABLE AS $$ SELECT count(*) < 100 FROM untracked $$;
+CREATE DOMAIN limited AS int CHECK (few(VALUE));
+CREATE DOMAIN small AS int CHECK (VALUE < 100);
 CREATE VIEW view_untracked AS SELECT * FROM untracked;
 CREATE VIEW view_volatile AS SELECT id, volatile_f() FROM t;
 CREATE VIEW view_lock AS SELECT * FROM t FOR UPDATE;
@@ -101,6 +104,9 @@ SELECT q, e.cacheable, e.state, e.reason, e.depends_on FROM (VALUES
 	('SELECT ROW(1, 2)'),
 	('SELECT array_agg(ROW(id, v)) FROM t'),
 	('SELECT to_char(now(), ''YYYY''), random(), * FROM untracked, tmp, pg_class FOR UPDATE OF untracked'),
+	('SELECT id::limited FROM t'),
+	('SELECT ARRAY[id]::limited[] FROM t'),
+	('SELECT id::small FROM t'),
 	('SELECT current_user, session_user'),
 	('SELECT to_char(date ''2000-01-01'', ''YYYY'')'),
 	('SELECT date_trunc(''day'', timestamptz ''2000-01-01 00:00+00'')'),
@@ -167,5 +173,6 @@ SELECT * FROM cache_check();
 SET client_min_messages = warning;
 DROP TABLE t, untracked, tmp CASCADE;
 DROP SEQUENCE seq;
-DROP FUNCTION stable_f, volatile_f;
+DROP DOMAIN limited, small;
+DROP FUNCTION stable_f, volatile_f, few;
 DROP SCHEMA oracle CASCADE;

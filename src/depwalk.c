@@ -22,6 +22,7 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
@@ -437,6 +438,19 @@ visit_var(Var *var, WalkState *state)
 		ck_depwalk_reason(state->result, false, "system column");
 }
 
+/* What the constraints of a domain call when a value becomes one of it. */
+static void
+visit_domain(Oid type, WalkState *state)
+{
+	DomainConstraintRef *ref = palloc0(sizeof(DomainConstraintRef));
+	ListCell   *lc;
+
+	/* the context calls back about it when it is reset */
+	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
+	foreach(lc, ref->constraints)
+		(void) walk((Node *) ((DomainConstraintState *) lfirst(lc))->check_expr, state);
+}
+
 /* Expression nodes that check_functions_in_node() skips. */
 static void
 visit_json(Node *node, WalkState *state)
@@ -502,6 +516,8 @@ walk(Node *node, void *context)
 		visit_var((Var *) node, state);
 	else if (IsA(node, SQLValueFunction))
 		visit_sql_value((SQLValueFunction *) node, state);
+	else if (IsA(node, CoerceToDomain))
+		visit_domain(((CoerceToDomain *) node)->resulttype, state);
 	else if (IsA(node, NextValueExpr))
 		ck_depwalk_reason(state->result, true, "nextval");
 	else if (!visit_setting(node, state))
