@@ -105,6 +105,37 @@ ck_track_trigger_function(void)
 }
 
 /*
+ * Add the children of a plain parent, and theirs.  Rows of pg_inherits that
+ * are dead but still there count, too: who plans a statement on the parent
+ * looks its children up first and waits for their locks then, and writes to
+ * one that has left in the meantime.  (The planner's own snapshot keeps the
+ * row until a moment before the statement's triggers fire.)
+ */
+static List *
+add_children(List *relids)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+
+	for (int i = 0; i < list_length(relids); i++)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(list_nth_oid(relids, i)));
+		scan = systable_beginscan(catalog, InheritsParentIndexId, true,
+								  SnapshotAny, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			relids = list_append_unique_oid(relids,
+											((Form_pg_inherits) GETSTRUCT(tuple))->inhrelid);
+		systable_endscan(scan);
+	}
+	table_close(catalog, AccessShareLock);
+	return relids;
+}
+
+/*
  * The relations whose cells a statement on `relid` writes to.  Palloc'd list.
  */
 List *
@@ -115,8 +146,7 @@ ck_track_marks(Oid relid)
 	if (get_rel_relispartition(relid))
 		result = list_concat(result, get_partition_ancestors(relid));
 	else if (get_rel_relkind(relid) == RELKIND_RELATION && has_subclass(relid))
-		result = list_concat_unique_oid(result,
-										find_all_inheritors(relid, NoLock, NULL));
+		result = add_children(result);
 	return result;
 }
 
