@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -369,6 +370,16 @@ check_trackable(Oid relid)
 				 errhint("%s", hint)));
 }
 
+/* Even where nothing is left to attach: tracking counts as a write. */
+static void
+check_owner(Oid relid)
+{
+	if (!CkRelationOwnerCheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
 static void
 check_columns(Oid relid, ArrayType *columns)
 {
@@ -432,6 +443,7 @@ cachekit_cache_track(PG_FUNCTION_ARGS)
 	Oid			relid = table_argument(fcinfo);
 
 	check_trackable(relid);
+	check_owner(relid);
 	if (PG_NARGS() > 1 && !PG_ARGISNULL(1))
 		check_columns(relid, PG_GETARG_ARRAYTYPE_P(1));
 	SPI_connect();
@@ -451,6 +463,7 @@ cachekit_cache_untrack(PG_FUNCTION_ARGS)
 	List	   *family;
 
 	check_trackable(relid);
+	check_owner(relid);
 	SPI_connect();
 	family = ck_track_family(relid, &foreign);
 	foreach(lc, family)
