@@ -13,6 +13,7 @@ CREATE FUNCTION unit_holes() RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_overhead() RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_cost() RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_counters() RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
+CREATE FUNCTION unit_validity(histories integer) RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_hit_ratio() RETURNS SETOF text LANGUAGE c AS 'MODULE_PATHNAME';
 
 -- Figures, not checks: what an exact LRU and this cache make of the same load.
@@ -38,3 +39,4 @@ CREATE FUNCTION unit_shared_clear(handle bigint) RETURNS SETOF text LANGUAGE c A
 -- A statement that runs after cachekit's own PRE_COMMIT callback, if this
 -- library was loaded first.
 CREATE FUNCTION unit_before_commit(sql text) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+CREATE FUNCTION unit_nothing() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';

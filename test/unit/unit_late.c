@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * unit_late.c
- *	  Another extension that writes at the very end of a transaction.
+ *	  Another extension: one that writes at the very end of a transaction,
+ *	  and a trigger that does nothing, to compare with.
  *
  * Callbacks run in the reverse order of their registration: this library is
  * loaded before cachekit, so its PRE_COMMIT callback runs after cachekit's.
@@ -17,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(unit_before_commit);
+PG_FUNCTION_INFO_V1(unit_nothing);
 
 void		_PG_init(void);
 
@@ -51,4 +53,11 @@ unit_before_commit(PG_FUNCTION_ARGS)
 	statement = MemoryContextStrdup(TopMemoryContext,
 									text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
+}
+
+/* A statement trigger's floor. */
+Datum
+unit_nothing(PG_FUNCTION_ARGS)
+{
+	return PointerGetDatum(NULL);
 }

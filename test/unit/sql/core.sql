@@ -13,3 +13,5 @@ SELECT * FROM unit_overhead();
 SELECT * FROM unit_cost();
 SELECT * FROM unit_counters();
 SELECT * FROM unit_hit_ratio();
+-- the validity rule, against a model
+SELECT * FROM unit_validity(500);
