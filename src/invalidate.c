@@ -60,6 +60,25 @@ mark(CkDepKind kind, Oid object)
 		ck_xact_mark_lost();
 }
 
+/* mark() for a table alone; the same one often comes again and again. */
+static inline void
+mark_table(Oid relid)
+{
+	static Oid	last_relid = InvalidOid;
+	static uint32 last_cell;
+
+	if (unlikely(relid != last_relid))
+	{
+		mark(CK_DEP_RELATION, relid);
+		if (!ck_segment_attached())
+			return;
+		last_cell = ck_cell_of(CK_DEP_RELATION, MyDatabaseId, relid);
+		last_relid = relid;
+		return;
+	}
+	ck_xact_mark(last_cell);
+}
+
 /* This transaction writes to the relation, or does what amounts to it. */
 void
 ck_invalidate_relation(Oid relid)
@@ -117,7 +136,7 @@ cachekit_cache_invalidate(PG_FUNCTION_ARGS)
 	Relation	rel = data->tg_relation;
 
 	if (likely(!rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass))
-		mark(CK_DEP_RELATION, RelationGetRelid(rel));
+		mark_table(RelationGetRelid(rel));
 	else
 		ck_invalidate_relation(RelationGetRelid(rel));
 	return go_on(data);

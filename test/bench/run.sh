@@ -180,7 +180,7 @@ bench_zipf() {
 }
 
 bench_herd() {
-  sql <<'SQL'
+  sql >/dev/null <<'SQL'
 CREATE TABLE IF NOT EXISTS herd (id int);
 TRUNCATE herd;
 INSERT INTO herd SELECT 1;
