@@ -186,19 +186,6 @@ relations_array(List *relations)
 										   true, TYPALIGN_INT));
 }
 
-/* The key as users see it: 128 bits of a digest, in hexadecimal. */
-static Datum
-printed_key(const void *data, Size len)
-{
-	uint8		digest[CK_DIGEST_LEN];
-	char		hex[33];
-
-	ck_fingerprint_digest(data, len, digest);
-	for (int i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-	return CStringGetTextDatum(hex);
-}
-
 /* The better one of the two forms that a query's result may be kept in. */
 static CkState
 best_state(CkRequest *request)
@@ -258,7 +245,8 @@ cachekit_cache_explain(PG_FUNCTION_ARGS)
 								request.query->depends.relations : NIL);
 	nulls[4] = request.bypass != CK_BYPASS_NONE;
 	if (!nulls[4])
-		values[4] = printed_key(request.key.data, request.key.len);
+		values[4] = CStringGetTextDatum(ck_fingerprint_hex(request.key.data,
+														request.key.len));
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 	ck_query_close(request.query);
 	return (Datum) 0;

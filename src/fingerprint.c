@@ -279,6 +279,19 @@ ck_fingerprint_digest(const void *data, Size len, uint8 *digest)
 	pg_cryptohash_free(ctx);
 }
 
+/* A key as users see it: 128 bits of its digest, in hexadecimal. */
+char *
+ck_fingerprint_hex(const void *data, Size len)
+{
+	uint8		digest[CK_DIGEST_LEN];
+	char	   *hex = palloc(33);
+
+	ck_fingerprint_digest(data, len, digest);
+	for (int i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	return hex;
+}
+
 static void
 add_param(ParamExternData *param, StringInfo buf)
 {

@@ -194,19 +194,6 @@ relations_of(const CkEntryMeta *meta)
 										   sizeof(Oid), true, TYPALIGN_INT));
 }
 
-/* The key as cache_explain() prints it. */
-static Datum
-query_key(const char *key, int len)
-{
-	uint8		digest[CK_DIGEST_LEN];
-	char		hex[33];
-
-	ck_fingerprint_digest(key, len, digest);
-	for (int i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-	return CStringGetTextDatum(hex);
-}
-
 static Interval *
 interval_of(int64 microseconds)
 {
@@ -231,7 +218,7 @@ put_entry(ReturnSetInfo *info, const EntryCopy *copy, const char *key,
 		((const CkEntryMeta *) meta)->text_slot < ck_querystats_count() &&
 		ck_querystats_read(((const CkEntryMeta *) meta)->text_slot, MyDatabaseId, &stat);
 	values[0] = CStringGetTextDatum(is_query ? "query" : "kv");
-	values[1] = is_query ? query_key(key, item->keylen) :
+	values[1] = is_query ? CStringGetTextDatum(ck_fingerprint_hex(key, item->keylen)) :
 		PointerGetDatum(cstring_to_text_with_len(key, item->keylen));
 	nulls[2] = is_query;
 	values[2] = ObjectIdGetDatum(item->typid);
