@@ -330,7 +330,7 @@ COMMENT ON FUNCTION cachekit_stat_counters() IS
 CREATE VIEW cachekit_stats AS
 SELECT hits, misses, bypasses, fills, sets, entries, bytes_used, bytes_total,
 	   evictions, expirations, invalidations, oversize, no_room, lease_waits,
-	   time_saved_us::numeric / 1000.0 AS time_saved_ms,
+	   round(time_saved_us::numeric / 1000.0, 3) AS time_saved_ms,
 	   round(hits::numeric / nullif(hits + misses, 0::bigint)::numeric, 4) AS hit_ratio,
 	   stats_reset
 FROM cachekit_stat_counters();
