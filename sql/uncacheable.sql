@@ -128,7 +128,7 @@ SELECT probe_error('SELECT current_setting(''ck.nosuch'')'), probe_error('SELECT
 SELECT probe('SELECT current_setting(''data_directory'') AS x'), probe('SELECT current_setting(''data_directory'') AS x');
 SELECT probe('SELECT current_setting(''role'') AS a, current_setting(''is_superuser'') AS b, current_setting(''session_authorization'') AS c, current_setting(''transaction_isolation'') AS d, current_setting(''transaction_read_only'') AS e, current_setting(''TimeZone'') AS f');
 SET ROLE regress_ck_plain;
-SELECT probe_error('SELECT current_setting(''data_directory'') AS x');
+SELECT left(probe_error('SELECT current_setting(''data_directory'') AS x'), 5) AS sqlstate;
 SELECT probe('SELECT current_setting(''role'') AS a, current_setting(''is_superuser'') AS b, current_setting(''session_authorization'') AS c, current_setting(''transaction_isolation'') AS d, current_setting(''transaction_read_only'') AS e, current_setting(''TimeZone'') AS f');
 RESET ROLE;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
