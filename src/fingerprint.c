@@ -93,10 +93,8 @@ hidden_setting(char ***variable, const char *name)
 }
 
 /*
- * The settings that can change what a query means or what it returns.
- * search_path is here for the sake of analysis: an entry of another path
- * whose names resolve alike is found nevertheless, by way of the tree, if the
- * caller leaves it out (see query.c).
+ * The settings that can change what a query means or what it returns, less
+ * search_path: the names in the tree are resolved.
  */
 void
 ck_fingerprint_settings(StringInfo buf)

@@ -332,14 +332,6 @@ ck_segment_attached(void)
 	return attached;
 }
 
-/* Does any backend have the segment?  Does not make it. */
-bool
-ck_segment_exists(void)
-{
-	return attached ||
-		(find_control() && pg_atomic_read_u32(&control->ready) != 0);
-}
-
 /* Bytes of the whole segment; it must be attached. */
 Size
 ck_segment_budget(void)

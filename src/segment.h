@@ -42,7 +42,6 @@ extern void ck_segment_shmem_startup(void);
 
 extern bool ck_segment_attach(void);
 extern bool ck_segment_attached(void);
-extern bool ck_segment_exists(void);
 extern Size ck_segment_budget(void);
 extern int	ck_segment_tranche(CkTranche which);
 

@@ -181,24 +181,6 @@ stats_slot(CkQuery *query)
 	return query->stats_slot;
 }
 
-/* The relations read, after the stamps, for those who watch. */
-static void
-finish_meta(CkRequest *request)
-{
-	CkEntryMeta *meta = request->meta;
-	Oid		   *oids = (Oid *) &meta->stamps[meta->nstamps];
-	ListCell   *lc;
-
-	foreach(lc, request->query->depends.relations)
-		if (meta->nrelations < CK_MAX_DEPS)
-			oids[meta->nrelations++] = lfirst_oid(lc);
-	meta->inexact = request->query->inexact ||
-		(request->form == CK_FORM_JSON && request->query->unsafe_text);
-	meta->text_slot = stats_slot(request->query);
-	request->metalen = offsetof(CkEntryMeta, stamps) +
-		meta->nstamps * sizeof(CkStamp) + meta->nrelations * sizeof(Oid);
-}
-
 /*
  * Tie the call to request->query and ->params: stamps and key.  Changes
  * request->bypass only when it was CK_BYPASS_NONE.
@@ -215,8 +197,7 @@ ck_serve_bind(CkRequest *request)
 	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
 	if (request->bypass == CK_BYPASS_NONE)
 		request->bypass = stamp_cells(request, request->tags, request->ntags);
-	if (request->bypass == CK_BYPASS_NONE)
-		finish_meta(request);
+	request->meta->text_slot = stats_slot(request->query);
 }
 
 /* ---------------- looking up ---------------- */
@@ -397,6 +378,23 @@ still_good(CkRequest *request)
 		version == schema->version;
 }
 
+/* The relations read, after the stamps, for those who watch. */
+static void
+finish_meta(CkRequest *request)
+{
+	CkEntryMeta *meta = request->meta;
+	Oid		   *oids = (Oid *) &meta->stamps[meta->nstamps];
+	ListCell   *lc;
+
+	foreach(lc, request->query->depends.relations)
+		if (meta->nrelations < CK_MAX_DEPS)
+			oids[meta->nrelations++] = lfirst_oid(lc);
+	meta->inexact = request->query->inexact ||
+		(request->form == CK_FORM_JSON && request->query->unsafe_text);
+	request->metalen = offsetof(CkEntryMeta, stamps) +
+		meta->nstamps * sizeof(CkStamp) + meta->nrelations * sizeof(Oid);
+}
+
 static void
 publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 {
@@ -406,6 +404,7 @@ publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 	CK_DEBUG_POINT("publish");
 	if (!still_good(request) || (request->has_ttl && request->ttl <= 0))
 		return;
+	finish_meta(request);
 	spec.key = request->key;
 	spec.meta = request->meta;
 	spec.metalen = request->metalen;
