@@ -363,7 +363,8 @@ may_replace(const CkItemInfo *resident, const void *resident_meta,
 
 /*
  * Has the schema stayed as it was, as far as the query was derived from it, and
- * nobody flushed, while we computed?
+ * nobody flushed, while we computed?  The query may have called itself, and
+ * been derived anew: then it has another identity, unless nothing mattered.
  */
 static bool
 still_good(CkRequest *request)
@@ -373,6 +374,7 @@ still_good(CkRequest *request)
 
 	AcceptInvalidationMessages();
 	return ck_derive_is_current(request->query) &&
+		memcmp(request->key.data, request->query->digest, CK_DIGEST_LEN) == 0 &&
 		ck_segment_flushes() == request->flushes &&
 		ck_stamp_strict(schema->cell, &request->wide, &version) &&
 		version == schema->version;
