@@ -14,6 +14,7 @@
 #include "catalogs.h"
 #include "cells.h"
 #include "counters.h"
+#include "extension.h"
 #include "guc.h"
 #include "kv_pending.h"
 #include "query.h"
@@ -70,6 +71,7 @@ _PG_init(void)
 	ck_xact_add_hooks(&query_hooks);
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
 	ck_catalogs_init();
+	ck_extension_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request = shmem_request_hook;
