@@ -11,6 +11,7 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
+#define CK_MAX_TAGS		32		/* of one cached query */
 #define CK_MAX_TAG_LEN	256		/* bytes */
 
 extern int64 ck_args_microseconds(const Interval *interval);

@@ -22,6 +22,7 @@
 #include "derive.h"
 #include "args.h"
 #include "result.h"
+#include "scanexplain.h"
 #include "segment.h"
 #include "track.h"
 
@@ -157,23 +158,6 @@ ck_query_scalar_text(const char *text, bool *isnull)
 
 /* ---------------- explanation ---------------- */
 
-static char *
-join_reasons(CkRequest *request)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, request->query->depends.reasons)
-		appendStringInfo(&buf, "%s%s", buf.len ? "; " : "",
-						 ((CkReason *) lfirst(lc))->text);
-	if (request->bypass != CK_BYPASS_NONE &&
-		request->bypass != CK_BYPASS_NOT_CACHEABLE)
-		appendStringInfo(&buf, "%s%s", buf.len ? "; " : "",
-						 ck_bypass_name(request->bypass));
-	return buf.len ? buf.data : NULL;
-}
-
 static Datum
 relations_array(List *relations)
 {
@@ -195,7 +179,7 @@ best_state(CkRequest *request)
 	CkState		json;
 
 	request->form = CK_FORM_JSON;
-	ck_serve_key(request);
+	(void) ck_serve_key(request);
 	json = ck_serve_state(request);
 	request->form = CK_FORM_ROWS;
 	request->key = key;
@@ -237,7 +221,7 @@ cachekit_cache_explain(PG_FUNCTION_ARGS)
 
 	values[0] = BoolGetDatum(request.query->deps_valid && !request.query->inexact);
 	values[1] = CStringGetTextDatum(state_name(&request));
-	reasons = join_reasons(&request);
+	reasons = ck_explain_reason(&request);
 	nulls[2] = reasons == NULL;
 	if (reasons)
 		values[2] = CStringGetTextDatum(reasons);
@@ -280,7 +264,7 @@ cachekit_cache_invalidate_query(PG_FUNCTION_ARGS)
 	if (ck_segment_attach() && ck_derive_dependencies(request.query))
 	{
 		ck_segment_note_flush();
-		ck_serve_key(&request);
+		(void) ck_serve_key(&request);
 		found = unlink_form(&request, CK_FORM_ROWS);
 		found |= unlink_form(&request, CK_FORM_JSON);
 		if (found)

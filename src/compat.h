@@ -20,6 +20,7 @@
 #include "catalog/pg_attribute.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "nodes/plannodes.h"
 #include "nodes/primnodes.h"
 
 /* 17 renamed the shared variable cache of transaction ids. */
@@ -86,6 +87,57 @@ CkKeepPermission(Query *query, RangeTblEntry *rte, List **rtes, List **perminfos
 #endif
 }
 
+/*
+ * Adds what the executor would check, or the plan cache lock, of one range
+ * table entry to a PlannedStmt that is made by hand.
+ */
+static inline void
+CkAddOuterRte(Query *query, RangeTblEntry *rte, PlannedStmt *plan)
+{
+	RangeTblEntry *copy;
+
+#if PG_VERSION_NUM >= 160000
+	if (rte->rtekind != RTE_RELATION && rte->perminfoindex == 0)
+		return;
+#else
+	if (rte->rtekind != RTE_RELATION)
+		return;
+#endif
+	copy = makeNode(RangeTblEntry);
+	*copy = *rte;
+	copy->tablesample = NULL;
+	copy->subquery = NULL;
+	copy->securityQuals = NIL;
+	plan->rtable = lappend(plan->rtable, copy);
+#if PG_VERSION_NUM >= 160000
+	if (rte->perminfoindex != 0)
+	{
+		plan->permInfos = lappend(plan->permInfos,
+								  list_nth(query->rteperminfos,
+										   rte->perminfoindex - 1));
+		copy->perminfoindex = list_length(plan->permInfos);
+	}
+#endif
+#if PG_VERSION_NUM >= 180000
+	plan->unprunableRelids = bms_add_member(plan->unprunableRelids,
+											list_length(plan->rtable));
+#endif
+}
+
+/* The same, from a plan for all of it. */
+static inline void
+CkTakeRtes(PlannedStmt *plan, const PlannedStmt *from)
+{
+	plan->rtable = from->rtable;
+#if PG_VERSION_NUM >= 160000
+	plan->permInfos = from->permInfos;
+#endif
+#if PG_VERSION_NUM >= 180000
+	if (from->rtable != NIL)
+		plan->unprunableRelids = bms_add_range(NULL, 1, list_length(from->rtable));
+#endif
+}
+
 /* 16 has SQL/JSON constructors, which make text of values of any type. */
 static inline bool
 CkIsJsonConstructor(Node *node)
@@ -111,6 +163,21 @@ CkJsonQueryType(Node *node)
 	return InvalidOid;
 }
 
+/* 16 and 17 keep more in the state of EXPLAIN; 18 has headers of its own. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+#include "commands/explain.h"
+
+static inline void
+CkRestoreExplain(ExplainState *es, const ExplainState *saved)
+{
+#if PG_VERSION_NUM >= 160000
+	es->rtable_size = saved->rtable_size;
+#endif
+}
+
 /* 18 has columns that are computed when read, by what pg_attrdef says. */
 #define CK_VIRTUAL_COLUMNS (PG_VERSION_NUM >= 180000)
 #ifndef ATTRIBUTE_GENERATED_VIRTUAL
@@ -125,6 +192,13 @@ CkJsonQueryType(Node *node)
 #endif
 
 /* 18 no longer asks whether a query is run once only. */
+#if PG_VERSION_NUM >= 180000
+#define CK_RUN_ARGS		QueryDesc *desc, ScanDirection direction, uint64 count
+#define CK_RUN_PASS		desc, direction, count
+#else
+#define CK_RUN_ARGS		QueryDesc *desc, ScanDirection direction, uint64 count, bool once
+#define CK_RUN_PASS		desc, direction, count, once
+#endif
 #if PG_VERSION_NUM >= 180000
 #define CkExecutorRun(desc) ExecutorRun(desc, ForwardScanDirection, 0)
 #else

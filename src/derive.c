@@ -137,7 +137,7 @@ identify(CkQuery *query, Query *tree)
 		ck_fingerprint_type(lfirst_oid(lc), &identity, &rowtypes);
 	rowtypes = list_difference_oid(rowtypes, query->depends.relations);
 	if (ck_catalogs_watch(rowtypes, true) &&
-		query->messages != SharedInvalidMessageCounter)
+		(query->tree != NULL || query->messages != SharedInvalidMessageCounter))
 	{
 		ck_analysis_generation++;	/* the tree may be older than the types */
 		query->own_ddl = true;
@@ -158,7 +158,7 @@ watch_tree(CkQuery *query)
 {
 	MemoryContextCallback *callback;
 
-	if (query->tree_watched)
+	if (query->tree_watched || query->tree != NULL)
 		return;
 	callback = MemoryContextAlloc(query->source->query_context,
 								  sizeof(MemoryContextCallback));
@@ -171,7 +171,7 @@ watch_tree(CkQuery *query)
 static void
 derive(CkQuery *query)
 {
-	Query	   *tree = linitial_node(Query, query->source->query_list);
+	Query	   *tree = ck_query_tree(query);
 
 	query->ncells = 0;
 	query->since = NIL;

@@ -336,18 +336,40 @@ ck_fingerprint_named(List *settings, StringInfo buf)
 	}
 }
 
+/* The n-th parameter, from 1; NULL: it has no value now. */
+static ParamExternData *
+param_at(ParamListInfo params, int n, ParamExternData *workspace)
+{
+	ParamExternData *param;
+
+	if (params == NULL || n > params->numParams)
+		return NULL;
+	param = params->paramFetch ? params->paramFetch(params, n, true, workspace) :
+		&params->params[n - 1];
+	return OidIsValid(param->ptype) ? param : NULL;
+}
+
 /*
- * The exact bytes of the parameters; their types are part of the tree.  Long
- * ones are replaced by their digest, told apart by the first byte.
+ * The exact bytes of the parameters whose numbers are in `used`; their types
+ * are part of the tree.  Long ones are replaced by their digest, told apart by
+ * the first byte.  false: one of them has no value.
  */
-void
-ck_fingerprint_params(ParamListInfo params, StringInfo buf)
+bool
+ck_fingerprint_params(ParamListInfo params, Bitmapset *used, StringInfo buf)
 {
 	int			start = buf->len;
+	int			n = -1;
 
 	appendStringInfoChar(buf, 'p');
-	for (int i = 0; params && i < params->numParams; i++)
-		add_param(&params->params[i], buf);
+	while ((n = bms_next_member(used, n)) >= 0)
+	{
+		ParamExternData workspace;
+		ParamExternData *param = param_at(params, n, &workspace);
+
+		if (param == NULL)
+			return false;
+		add_param(param, buf);
+	}
 	if (buf->len - start > MAX_PLAIN_PARAMS)
 	{
 		uint8		digest[CK_DIGEST_LEN];
@@ -357,4 +379,5 @@ ck_fingerprint_params(ParamListInfo params, StringInfo buf)
 		appendStringInfoChar(buf, 'd');
 		appendBinaryStringInfo(buf, (char *) digest, CK_DIGEST_LEN);
 	}
+	return true;
 }

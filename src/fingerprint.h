@@ -21,7 +21,8 @@ extern void ck_fingerprint_type(Oid type, StringInfo buf, List **relids);
 extern void ck_fingerprint_desc(TupleDesc desc, StringInfo buf, List **relids);
 extern void ck_fingerprint_role(StringInfo buf);
 extern void ck_fingerprint_named(List *settings, StringInfo buf);
-extern void ck_fingerprint_params(ParamListInfo params, StringInfo buf);
+extern bool ck_fingerprint_params(ParamListInfo params, Bitmapset *used,
+								  StringInfo buf);
 extern char *ck_fingerprint_hex(const void *data, Size len);
 extern void ck_fingerprint_digest(const void *data, Size len, uint8 *digest);
 

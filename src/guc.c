@@ -16,15 +16,31 @@
 #include "debug_point.h"
 #include "guc.h"
 
+bool		ck_guc_admission = true;
 bool		ck_guc_enabled = true;
+bool		ck_guc_explain = true;
 bool		ck_guc_kv_transactional = true;
 bool		ck_guc_verify = false;
 int			ck_guc_default_ttl = 0;
 int			ck_guc_lease_timeout = 10000;
 int			ck_guc_max_entry_size = 4096;
 int			ck_guc_memory = 65536;
+int			ck_guc_min_exec_time = 5;
+int			ck_guc_mode = CK_MODE_HINT;
+
+static const struct config_enum_entry mode_options[] = {
+	{"off", CK_MODE_OFF, false},
+	{"hint", CK_MODE_HINT, false},
+	{"auto", CK_MODE_AUTO, false},
+	{"false", CK_MODE_OFF, true},
+	{"no", CK_MODE_OFF, true},
+	{"0", CK_MODE_OFF, true},
+	{NULL, 0, false}
+};
 
 #ifdef CACHEKIT_DEBUG
+bool		ck_guc_debug_twice = false;
+
 static const struct config_enum_entry fault_options[] = {
 	{"none", CK_FAULT_NONE, false},
 	{"bump_in_trigger", CK_FAULT_BUMP_IN_TRIGGER, false},
@@ -61,6 +77,12 @@ define_debug_settings(void)
 							   "",
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.debug_twice",
+							 "Answers each transparent query from the cache, after storing it if need be.",
+							 NULL, &ck_guc_debug_twice,
+							 false,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 }
 #endif
 
@@ -77,6 +99,13 @@ ck_guc_define(void)
 	memory_context = process_shared_preload_libraries_in_progress ?
 		PGC_POSTMASTER : PGC_SIGHUP;
 
+	DefineCustomBoolVariable("cachekit.admission",
+							 "Lets mode auto store a result only when it is asked for again and was worth it before.",
+							 "Off: the first result is stored, and nothing is backed off.",
+							 &ck_guc_admission,
+							 true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("cachekit.default_ttl",
 							"Time to live of key/value entries stored without one; 0 means none.",
 							NULL, &ck_guc_default_ttl,
@@ -87,6 +116,13 @@ ck_guc_define(void)
 							 "Answers reads from the cache and stores results in it.",
 							 "Writers go on to invalidate what they must, whatever this says.",
 							 &ck_guc_enabled,
+							 true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.explain",
+							 "EXPLAIN shows the cache above the plan.",
+							 "Off: EXPLAIN shows and runs the plan as it is without the cache.",
+							 &ck_guc_explain,
 							 true,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
@@ -115,6 +151,19 @@ ck_guc_define(void)
 							65536, 1024, 16 * 1024 * 1024,
 							memory_context, GUC_UNIT_KB,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.min_exec_time",
+							"Mode auto stores results that took at least this long to compute.",
+							NULL, &ck_guc_min_exec_time,
+							5, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("cachekit.mode",
+							 "Which SELECTs are answered from the cache as they are.",
+							 "off: none; hint: those with a hint or a rule; auto: and all that are worth it.",
+							 &ck_guc_mode,
+							 CK_MODE_HINT, mode_options,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("cachekit.verify",
 							 "Runs the query on every hit, too, and raises an error when the rows differ.",
 							 "For tests: it makes hits slower than misses.",

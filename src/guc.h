@@ -8,13 +8,30 @@
 #ifndef CK_GUC_H
 #define CK_GUC_H
 
+/* cachekit.mode: which SELECTs are answered without being asked to. */
+typedef enum CkMode
+{
+	CK_MODE_OFF,
+	CK_MODE_HINT,				/* those with a hint or a rule */
+	CK_MODE_AUTO				/* and all that are worth it */
+} CkMode;
+
+extern bool ck_guc_admission;
 extern bool ck_guc_enabled;
+extern bool ck_guc_explain;
 extern bool ck_guc_kv_transactional;
 extern bool ck_guc_verify;
 extern int	ck_guc_default_ttl;		/* seconds; 0: none */
 extern int	ck_guc_lease_timeout;	/* milliseconds; 0: never wait */
 extern int	ck_guc_max_entry_size;	/* kB */
 extern int	ck_guc_memory;			/* kB */
+extern int	ck_guc_min_exec_time;	/* milliseconds */
+extern int	ck_guc_mode;			/* CkMode */
+#ifdef CACHEKIT_DEBUG
+extern bool ck_guc_debug_twice;
+#else
+#define ck_guc_debug_twice false
+#endif
 
 extern void ck_guc_define(void);
 

@@ -11,14 +11,18 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "admission.h"
 #include "catalogs.h"
 #include "cells.h"
+#include "commands.h"
 #include "counters.h"
 #include "extension.h"
 #include "guc.h"
 #include "kv_pending.h"
+#include "planner.h"
 #include "query.h"
 #include "querystats.h"
+#include "scan.h"
 #include "segment.h"
 #include "table.h"
 #include "xact.h"
@@ -30,6 +34,7 @@ void		_PG_init(void);
 static const CkSubsystem subsystems[] = {
 	{"counters", ck_counters_size, ck_counters_init, ck_counters_attach},
 	{"cells", ck_cells_size, ck_cells_init, ck_cells_attach},
+	{"admission", ck_admission_size, ck_admission_init, ck_admission_attach},
 	{"query statistics", ck_querystats_size, ck_querystats_init, ck_querystats_attach},
 	{"table", ck_table_size, ck_table_init, ck_table_attach}
 };
@@ -72,6 +77,15 @@ _PG_init(void)
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
 	ck_catalogs_init();
 	ck_extension_init();
+	ck_scan_init();
+	ck_planner_next = planner_hook;
+	planner_hook = ck_planner;
+	ck_commands_next_utility = ProcessUtility_hook;
+	ProcessUtility_hook = ck_commands_utility;
+	ck_commands_next_start = ExecutorStart_hook;
+	ExecutorStart_hook = ck_commands_start;
+	ck_commands_next_run = ExecutorRun_hook;
+	ExecutorRun_hook = ck_commands_run;
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request = shmem_request_hook;

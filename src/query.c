@@ -27,6 +27,12 @@
  * The caller has the locks that the plan cache takes on every use, and has
  * thereby accepted all invalidation messages sent before.
  *
+ * Transparent queries come from the planner as trees.  Their text only finds
+ * them; which of several trees of one text it is, equal() decides.  What a
+ * tree means is the business of whoever analysed it (the plan cache, mostly),
+ * so the names in the text do not matter, and a change of functions etc. only
+ * has the dependencies derived again (ck_query_refresh).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -39,6 +45,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "parser/parse_type.h"
 #include "storage/sinval.h"
@@ -67,7 +74,8 @@ static dlist_head queries = DLIST_STATIC_INIT(queries);
 static int	nqueries = 0;
 static dlist_head doomed = DLIST_STATIC_INIT(doomed);	/* dead, but in use */
 static int	nopen = 0;
-static CkQuery *buckets[QUERY_BUCKETS]; /* last one found of each hash */
+static dlist_head buckets[QUERY_BUCKETS];	/* by hash, latest found first */
+static uint64 last_id = 0;
 
 /* ---------------- names ---------------- */
 
@@ -147,8 +155,11 @@ ck_query_means_the_same(CkQuery *query)
 	uint64		now = ck_names_generation;
 	ListCell   *lc;
 
-	if (query->analysed != ck_analysis_generation ||
-		!CachedPlanIsValid(query->source))
+	if (query->analysed != ck_analysis_generation)
+		return false;
+	if (query->tree != NULL)
+		return true;			/* whoever made the tree looks after that */
+	if (!CachedPlanIsValid(query->source))
 		return false;
 	if (query->names_checked == ck_names_generation)
 		return true;
@@ -263,18 +274,20 @@ analyse(CkQuery *query)
 static void
 free_query(CkQuery *query)
 {
-	if (buckets[query->hash % QUERY_BUCKETS] == query)
-		buckets[query->hash % QUERY_BUCKETS] = NULL;
 	dlist_delete(&query->link);
 	if (!query->dead)
+	{
+		dlist_delete(&query->chain);
 		nqueries--;
+	}
 	if (query->users > 0)
 	{
 		query->dead = true;
 		dlist_push_head(&doomed, &query->link);
 		return;
 	}
-	DropCachedPlan(query->source);
+	if (query->source)
+		DropCachedPlan(query->source);
 	MemoryContextDelete(query->context);
 }
 
@@ -298,8 +311,9 @@ trim_queries(void)
 	}
 }
 
+/* An empty one, in a context of its own below the current one. */
 static CkQuery *
-make_query(const char *text, uint64 hash, StringInfo settings)
+new_query(const char *text, int len, uint64 hash, StringInfo settings)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "cachekit query",
@@ -309,48 +323,112 @@ make_query(const char *text, uint64 hash, StringInfo settings)
 
 	query->context = context;
 	query->hash = hash;
-	query->text = pstrdup(text);
+	query->id = ++last_id;
+	query->text = pnstrdup(text, len);
 	query->userid = GetUserId();
 	query->session_userid = GetSessionUserId();
 	initStringInfo(&query->settings);
 	appendBinaryStringInfo(&query->settings, settings->data, settings->len);
 	query->path_at = settings->len - strlen(namespace_search_path);
-	analyse(query);
 	MemoryContextSwitchTo(old);
-
-	/* From here on nothing fails: keep it. */
-	trim_queries();
-	SaveCachedPlan(query->source);
-	MemoryContextSetParent(context, CacheMemoryContext);
-	dlist_push_head(&queries, &query->link);
-	nqueries++;
 	return query;
 }
 
+/* Keep what is complete.  Nothing fails here. */
+static void
+remember(CkQuery *query)
+{
+	trim_queries();
+	if (query->source)
+		SaveCachedPlan(query->source);
+	MemoryContextSetParent(query->context, CacheMemoryContext);
+	dlist_push_head(&queries, &query->link);
+	dlist_push_head(&buckets[query->hash % QUERY_BUCKETS], &query->chain);
+	nqueries++;
+}
+
+static CkQuery *
+make_query(const char *text, uint64 hash, StringInfo settings)
+{
+	CkQuery    *query = new_query(text, strlen(text), hash, settings);
+	MemoryContext old = MemoryContextSwitchTo(query->context);
+
+	analyse(query);
+	if (query->nargs > 0)
+		query->params = bms_add_range(NULL, 1, query->nargs);
+	MemoryContextSwitchTo(old);
+	remember(query);
+	return query;
+}
+
+/* External parameters that a query uses. */
 static bool
-same_query(const CkQuery *query, const char *text, uint64 hash, StringInfo settings)
+collect_params(Node *node, void *context)
+{
+	CkQuery    *query = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, collect_params, context, 0);
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+		query->params = bms_add_member(query->params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, context);
+}
+
+static CkQuery *
+make_tree_query(Query *tree, const char *text, int len, uint64 hash, StringInfo settings)
+{
+	CkQuery    *query = new_query(text, len, hash, settings);
+	MemoryContext old = MemoryContextSwitchTo(query->context);
+
+	query->tree = copyObject(tree);
+	query->desc = ExecCleanTypeFromTL(query->tree->targetList);
+	query->messages = SharedInvalidMessageCounter;
+	query->analysed = ck_analysis_generation;
+	(void) collect_params((Node *) query->tree, query);
+	extract_query_dependencies((Node *) query->tree, &query->relation_oids,
+							   &query->inval_items, &query->depends_on_role);
+	MemoryContextSwitchTo(old);
+	remember(query);
+	return query;
+}
+
+/*
+ * Does the query have this text, and this tree if it was made from one?  The
+ * same text may have several trees: variables of a function, say.
+ */
+static bool
+same_query(const CkQuery *query, const char *text, int len, uint64 hash,
+		   StringInfo settings, Query *tree)
 {
 	return query->hash == hash &&
 		query->userid == GetUserId() &&
 		query->session_userid == GetSessionUserId() &&
 		query->settings.len == settings->len &&
 		memcmp(query->settings.data, settings->data, settings->len) == 0 &&
-		strcmp(query->text, text) == 0;
+		strncmp(query->text, text, len) == 0 && query->text[len] == '\0' &&
+		(query->tree == NULL) == (tree == NULL) &&
+		(tree == NULL || equal(query->tree, tree));
 }
 
 static CkQuery *
-find_query(const char *text, uint64 hash, StringInfo settings)
+find_query(const char *text, int len, uint64 hash, StringInfo settings, Query *tree)
 {
-	CkQuery    *query = buckets[hash % QUERY_BUCKETS];
+	dlist_head *bucket = &buckets[hash % QUERY_BUCKETS];
 	dlist_iter	iter;
 
-	if (query != NULL && same_query(query, text, hash, settings))
-		return query;
-	dlist_foreach(iter, &queries)
+	if (bucket->head.next == NULL)
+		return NULL;			/* not used yet */
+	dlist_foreach(iter, bucket)
 	{
-		query = dlist_container(CkQuery, link, iter.cur);
-		if (same_query(query, text, hash, settings))
+		CkQuery    *query = dlist_container(CkQuery, chain, iter.cur);
+
+		if (same_query(query, text, len, hash, settings, tree))
+		{
+			dlist_move_head(bucket, &query->chain);
 			return query;
+		}
 	}
 	return NULL;
 }
@@ -370,22 +448,24 @@ current_settings(void)
 	}
 	resetStringInfo(&buf);
 	ck_fingerprint_settings(&buf);
+	/* left out of an entry's identity, where names are resolved; not here */
+	appendStringInfoString(&buf, namespace_search_path);
 	return &buf;
 }
 
-/*
- * search_path is left out of an entry's identity: names are resolved in the
- * tree.  Here it must count.
- */
 static uint64
-hash_query(const char *text, StringInfo settings)
+hash_text(const char *text, int len)
 {
-	uint64		h;
+	return hash_bytes_extended((const unsigned char *) text, len, GetUserId());
+}
 
-	appendStringInfoString(settings, namespace_search_path);
-	h = hash_bytes_extended((const unsigned char *) text, strlen(text), GetUserId());
-	return hash_combine64(h, hash_bytes_extended((unsigned char *) settings->data,
-												 settings->len, 0));
+static void
+use_query(CkQuery *query)
+{
+	if (!query->dead && query->link.prev != &queries.head)
+		dlist_move_head(&queries, &query->link);
+	query->users++;
+	nopen++;
 }
 
 /*
@@ -398,7 +478,8 @@ ck_query_open(const char *text)
 {
 	ErrorContextCallback callback;
 	StringInfo	settings = current_settings();
-	uint64		hash = hash_query(text, settings);
+	int			len = strlen(text);
+	uint64		hash = hash_text(text, len);
 	CkQuery    *query;
 
 	AcceptInvalidationMessages();
@@ -407,7 +488,7 @@ ck_query_open(const char *text)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	query = find_query(text, hash, settings);
+	query = find_query(text, len, hash, settings, NULL);
 	if (query != NULL && (query->relative || !ck_query_means_the_same(query)))
 	{
 		free_query(query);
@@ -415,16 +496,90 @@ ck_query_open(const char *text)
 	}
 	if (query == NULL)
 		query = make_query(text, hash, settings);
-	else if (query->link.prev != &queries.head)
-		dlist_move_head(&queries, &query->link);
-	buckets[hash % QUERY_BUCKETS] = query;
+	use_query(query);
 
 	/* Analyses again if need be, and locks. */
-	query->users++;
-	nopen++;
 	(void) CachedPlanGetTargetList(query->source, NULL);
 	error_context_stack = callback.previous;
 	return query;
+}
+
+/*
+ * Might ck_query_open_tree() know a tree of this text already?  Cheap.
+ */
+bool
+ck_query_known(const char *text, int len)
+{
+	uint64		hash = hash_text(text, len);
+	dlist_head *bucket = &buckets[hash % QUERY_BUCKETS];
+	dlist_iter	iter;
+
+	if (bucket->head.next == NULL)
+		return false;
+	dlist_foreach(iter, bucket)
+	{
+		CkQuery    *query = dlist_container(CkQuery, chain, iter.cur);
+
+		if (query->hash == hash && query->tree != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The same for a tree that somebody else has analysed and rewritten, and whose
+ * relations he has locked.  The tree is copied if it is new, the text, of
+ * `len` bytes, too.
+ */
+CkQuery *
+ck_query_open_tree(Query *tree, const char *text, int len)
+{
+	StringInfo	settings = current_settings();
+	uint64		hash = hash_text(text, len);
+	CkQuery    *query = find_query(text, len, hash, settings, tree);
+
+	if (query == NULL)
+		query = make_tree_query(tree, text, len, hash, settings);
+	use_query(query);
+	return query;
+}
+
+/*
+ * Open again what has this id, if it is still there, and user and settings are
+ * still those that it was made for.
+ */
+CkQuery *
+ck_query_reopen(uint64 id)
+{
+	StringInfo	settings = current_settings();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &queries)
+	{
+		CkQuery    *query = dlist_container(CkQuery, link, iter.cur);
+
+		if (query->id != id)
+			continue;
+		if (!same_query(query, query->text, strlen(query->text), query->hash,
+						settings, query->tree))
+			return NULL;
+		use_query(query);
+		return query;
+	}
+	return NULL;
+}
+
+/*
+ * Derive a tree's dependencies again if something that its meaning may depend
+ * on has changed, as far as messages accepted by now tell.
+ */
+void
+ck_query_refresh(CkQuery *query)
+{
+	if (query->analysed == ck_analysis_generation)
+		return;
+	query->deps_valid = false;
+	query->analysed = ck_analysis_generation;
 }
 
 /* Callers that are left by an error do not get here: see the next function. */
@@ -461,7 +616,14 @@ ck_query_at_xact_end(void)
 TupleDesc
 ck_query_desc(CkQuery *query)
 {
-	return query->source->resultDesc;
+	return query->tree ? query->desc : query->source->resultDesc;
+}
+
+Query *
+ck_query_tree(CkQuery *query)
+{
+	return query->tree ? query->tree :
+		linitial_node(Query, query->source->query_list);
 }
 
 /* ---------------- parameters ---------------- */

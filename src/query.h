@@ -10,6 +10,7 @@
 
 #include "lib/ilist.h"
 #include "nodes/params.h"
+#include "nodes/plannodes.h"
 #include "tcop/dest.h"
 #include "utils/plancache.h"
 #include "utils/snapshot.h"
@@ -26,7 +27,9 @@
 typedef struct CkQuery
 {
 	dlist_node	link;			/* most recently used first */
-	uint64		hash;			/* of text, user and settings */
+	dlist_node	chain;			/* of its hash bucket */
+	uint64		hash;			/* of text and user */
+	uint64		id;				/* never used again */
 	char	   *text;
 	StringInfoData settings;	/* as they were for the analysis */
 	int			path_at;		/* where search_path begins in them */
@@ -35,7 +38,10 @@ typedef struct CkQuery
 	int			users;
 	bool		dead;			/* to be freed by its last user */
 	MemoryContext context;		/* holds this */
-	CachedPlanSource *source;
+	CachedPlanSource *source;	/* of a text that we analysed; or */
+	Query	   *tree;			/* given to the planner, analysed and rewritten */
+	TupleDesc	desc;			/* of the tree's rows */
+	Bitmapset  *params;			/* external parameters that the tree uses */
 	List	   *names;			/* what the text's names meant: see query.c */
 	bool		names_in_literals;	/* 't'::regclass and the like */
 	uint64		names_checked;	/* generations of catalogs then: query.c */
@@ -43,6 +49,18 @@ typedef struct CkQuery
 	uint64		analysed;
 	bool		tree_watched;
 	bool		relative;		/* means something else tomorrow */
+
+	/* Of a tree, by planner.c: what it was like to plan and to run it. */
+	Cost		cost;			/* of the latest plan; 0: not known */
+	int			cheap_runs;		/* in a row that were not worth caching */
+	int			passed_over;	/* times it was planned as if there were no cache */
+	List	   *relation_oids;	/* as in a PlannedStmt */
+	List	   *inval_items;
+	bool		depends_on_role;
+	MemoryContext plan_context; /* holds: */
+	PlannedStmt *plan;			/* its plan, if it has no parameters; or NULL */
+	uint64		plan_analysis;	/* what that was made from: see scan.c */
+	uint8		plan_digest[CK_DIGEST_LEN];
 
 	uint64		stats_hash;		/* querystats.c; 0: not known yet */
 	uint32		stats_slot;
@@ -67,6 +85,11 @@ typedef struct CkQuery
 } CkQuery;
 
 extern CkQuery *ck_query_open(const char *text);
+extern bool ck_query_known(const char *text, int len);
+extern CkQuery *ck_query_open_tree(Query *tree, const char *text, int len);
+extern CkQuery *ck_query_reopen(uint64 id);
+extern void ck_query_refresh(CkQuery *query);
+extern Query *ck_query_tree(CkQuery *query);
 extern void ck_query_close(CkQuery *query);
 extern void ck_query_at_xact_end(void);
 extern TupleDesc ck_query_desc(CkQuery *query);

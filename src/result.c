@@ -29,6 +29,7 @@
 #include "utils/tuplestore.h"
 
 #include "codec.h"
+#include "compare.h"
 #include "result.h"
 
 struct CkTarget
@@ -57,8 +58,7 @@ struct CkTarget
 	bool		overflow;
 
 	/* Verification */
-	List	   *expected;		/* MinimalTuples, to be met in this order */
-	List	   *surplus;		/* rows that were not the expected ones */
+	CkComparison *comparison;
 };
 
 /* ---------------- bytes to be stored ---------------- */
@@ -168,60 +168,11 @@ run_query(void *arg, StringInfo fill, Size limit)
 
 /* ---------------- verification ---------------- */
 
-static void
-mismatch(CkTarget *target)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("cached result differs from the query's result"),
-			 errdetail("Query: %s", target->request->query->text),
-			 errhint("This is a bug of cachekit, unless the query's result is not determined by its snapshot (LIMIT without ORDER BY, for example).")));
-}
-
-/* Rows in the expected order go at once; others wait for the end. */
 static bool
 receive_verified(TupleTableSlot *slot, DestReceiver *self)
 {
-	CkTarget   *target = (CkTarget *) self;
-	MemoryContext old = MemoryContextSwitchTo(target->context);
-	MinimalTuple tuple = ck_codec_flatten(slot);
-
-	if (target->expected != NIL &&
-		ck_codec_same_row(target->desc, linitial(target->expected), tuple))
-	{
-		target->expected = list_delete_first(target->expected);
-		pfree(tuple);
-	}
-	else
-		target->surplus = lappend(target->surplus, tuple);
-	MemoryContextSwitchTo(old);
+	ck_compare_row(((CkTarget *) self)->comparison, slot);
 	return true;
-}
-
-/* Are the rows left over on both sides the same ones in another order? */
-static bool
-same_rows(CkTarget *target)
-{
-	ListCell   *lc;
-
-	foreach(lc, target->surplus)
-	{
-		ListCell   *other;
-		bool		found = false;
-
-		CHECK_FOR_INTERRUPTS();
-		foreach(other, target->expected)
-		{
-			if (!ck_codec_same_row(target->desc, lfirst(lc), lfirst(other)))
-				continue;
-			target->expected = foreach_delete_current(target->expected, other);
-			found = true;
-			break;
-		}
-		if (!found)
-			return false;
-	}
-	return target->expected == NIL;
 }
 
 static void
@@ -229,21 +180,14 @@ verify_rows(void *arg, const char *data, Size len)
 {
 	CkTarget   *target = arg;
 	CkTarget	check = *target;
-	CkCursor	cursor;
-	MinimalTuple tuple;
 
 	keep_desc(target);
 	check.desc = target->desc;
 	check.pub.receiveSlot = receive_verified;
-	check.expected = NIL;
-	check.surplus = NIL;
-	ck_codec_open(&cursor, data, len);
-	while ((tuple = ck_codec_next(&cursor)) != NULL)
-		check.expected = lappend(check.expected, tuple);
+	check.comparison = ck_compare_begin(target->desc, data, len);
 	ck_query_run(target->request->query, target->request->params,
 				 target->request->snapshot, target->desc, &check.pub);
-	if (!same_rows(&check))
-		mismatch(target);
+	ck_compare_end(check.comparison, target->request->query->text);
 }
 
 /* ---------------- JSON ---------------- */
@@ -334,7 +278,7 @@ verify_json(void *arg, const char *data, Size len)
 		!DatumGetBool(DirectFunctionCall2(jsonb_contained,
 										  JsonbPGetDatum(direct),
 										  JsonbPGetDatum(cached))))
-		mismatch(target);
+		ck_compare_mismatch(target->request->query->text);
 }
 
 /* ---------------- targets ---------------- */

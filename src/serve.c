@@ -74,7 +74,7 @@ set_stamp(CkRequest *request, int i, uint32 cell, uint64 version)
 }
 
 /*
- * Begin a call under the active snapshot.  Sets request->bypass; the caller
+ * Begin a call under request->snapshot, or the active one.  Sets request->bypass; the caller
  * goes on to ck_serve_bind() and ck_serve_answer() whatever it is.
  */
 void
@@ -87,7 +87,8 @@ ck_serve_start(CkRequest *request)
 						   CK_MAX_STAMPS * sizeof(CkStamp) +
 						   CK_MAX_DEPS * sizeof(Oid));
 	memset(request->meta, 0, offsetof(CkEntryMeta, stamps));
-	request->snapshot = GetActiveSnapshot();
+	if (request->snapshot == NULL)
+		request->snapshot = GetActiveSnapshot();
 	request->bypass = session_bypass();
 	if (request->bypass != CK_BYPASS_NONE)
 		return;
@@ -131,7 +132,7 @@ query_bypass(CkRequest *request)
 		return CK_BYPASS_OWN_WRITES;
 	if (!sees_tracking(request))
 		return CK_BYPASS_UNKNOWN_VERSION;
-	if (!ck_derive_allowed(query))
+	if (request->permitted ? query->denied : !ck_derive_allowed(query))
 		return CK_BYPASS_PRIVILEGE;
 	return CK_BYPASS_NONE;
 }
@@ -153,8 +154,11 @@ stamp_cells(CkRequest *request, const uint32 *cells, int n)
 	return CK_BYPASS_NONE;
 }
 
-/* The key of request->query, whose dependencies are known, with ->params. */
-void
+/*
+ * The key of request->query, whose dependencies are known, with ->params.
+ * false: one of them has no value.
+ */
+bool
 ck_serve_key(CkRequest *request)
 {
 	StringInfoData buf;
@@ -163,8 +167,10 @@ ck_serve_key(CkRequest *request)
 	appendBinaryStringInfo(&buf, (char *) request->query->digest, CK_DIGEST_LEN);
 	appendStringInfoChar(&buf, request->form);
 	ck_fingerprint_named(request->query->depends.settings, &buf);
-	ck_fingerprint_params(request->params, &buf);
+	if (!ck_fingerprint_params(request->params, request->query->params, &buf))
+		return false;
 	request->key = ck_table_key(CK_KIND_QUERY, MyDatabaseId, buf.data, buf.len);
+	return true;
 }
 
 /* Where the statistics of the query's text are. */
@@ -193,7 +199,11 @@ ck_serve_bind(CkRequest *request)
 	if (request->bypass != CK_BYPASS_NONE)
 		return;
 	request->meta->nstamps = 1; /* the schema's, from ck_serve_start() */
-	ck_serve_key(request);
+	if (!ck_serve_key(request))
+	{
+		request->bypass = CK_BYPASS_NOT_CACHEABLE;
+		return;
+	}
 	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
 	if (request->bypass == CK_BYPASS_NONE)
 		request->bypass = stamp_cells(request, request->tags, request->ntags);
@@ -202,19 +212,11 @@ ck_serve_bind(CkRequest *request)
 
 /* ---------------- looking up ---------------- */
 
-/* An entry that was found, in one of two places. */
-typedef struct Found
-{
-	CkItemInfo	info;
-	CkItem	   *item;
-	bool		pinned;
-	const CkEntryMeta *meta;
-	const char *value;			/* NULL: to be copied from the pinned item */
-} Found;
-
 static bool
-find_entry(CkRequest *request, CkSmall *small, Found *found)
+find_entry(CkRequest *request, CkFound *found)
 {
+	CkSmall    *small = &found->small;
+
 	switch (ck_table_read_small(&request->key, 0, small))
 	{
 		case CK_READ_ABSENT:
@@ -244,7 +246,7 @@ find_entry(CkRequest *request, CkSmall *small, Found *found)
  * one must be young enough for the caller, too.
  */
 static bool
-fits(CkRequest *request, const Found *found)
+fits(CkRequest *request, const CkFound *found)
 {
 	const CkEntryMeta *meta = found->meta;
 
@@ -265,16 +267,18 @@ fits(CkRequest *request, const Found *found)
 	}
 }
 
-static void
-leave_entry(Found *found)
+/* Give back what ck_serve_find() or ck_serve_lead() has found. */
+void
+ck_serve_leave(CkFound *found)
 {
 	if (found->pinned)
 		ck_table_unpin(found->item);
+	found->pinned = false;
 }
 
 /* The value's bytes, aligned; copied with no lock held. */
 static const char *
-entry_value(Found *found)
+entry_value(CkFound *found)
 {
 	char	   *copy;
 
@@ -286,7 +290,7 @@ entry_value(Found *found)
 }
 
 static void
-count_hit(CkRequest *request, const Found *found)
+count_hit(CkRequest *request, const CkFound *found)
 {
 	ck_count(CK_CTR_HITS);
 	ck_count_n(CK_CTR_TIME_SAVED_US, found->info.cost_us);
@@ -294,44 +298,64 @@ count_hit(CkRequest *request, const Found *found)
 	ck_querystats_hit(request->meta->text_slot, found->info.cost_us);
 }
 
-/* Deliver the entry if it is there and valid. */
-static CkState
-try_hit(CkRequest *request, const CkProducer *producer)
+/*
+ * Find the entry if it is there and valid, which is counted as a hit.  The
+ * caller leaves it in the end.
+ */
+CkState
+ck_serve_find(CkRequest *request, CkFound *found)
 {
-	CkSmall		small;
-	Found		found;
-	const char *value;
-	bool		inexact;
-
-	if (!find_entry(request, &small, &found))
+	if (!find_entry(request, found))
 		return CK_STATE_ABSENT;
-	if (!fits(request, &found))
+	if (!fits(request, found))
 	{
-		leave_entry(&found);
+		ck_serve_leave(found);
 		return CK_STATE_STALE;
 	}
-	value = entry_value(&found);
-	inexact = found.meta->inexact;
-	leave_entry(&found);
-	count_hit(request, &found);
-	if (ck_guc_verify && !inexact)
-		producer->verify(producer->arg, value, found.info.vallen);
-	producer->hit(producer->arg, value, found.info.vallen);
+	count_hit(request, found);
 	return CK_STATE_HIT;
+}
+
+/* Deliver the entry that was found, and leave it. */
+static void
+deliver(CkRequest *request, const CkProducer *producer, CkFound *found)
+{
+	const char *value = entry_value(found);
+	bool		inexact = found->meta->inexact;
+
+	ck_serve_leave(found);
+	if (ck_guc_verify && !inexact)
+		producer->verify(producer->arg, value, found->info.vallen);
+	producer->hit(producer->arg, value, found->info.vallen);
+}
+
+/*
+ * Is there an entry of the key, valid or not, and what did it cost?  For the
+ * planner; request->key alone must be known.
+ */
+bool
+ck_serve_present(CkRequest *request, uint32 *cost_us)
+{
+	CkFound		found;
+
+	if (!find_entry(request, &found))
+		return false;
+	*cost_us = found.info.cost_us;
+	ck_serve_leave(&found);
+	return true;
 }
 
 /* What would happen now?  Counts and delivers nothing. */
 CkState
 ck_serve_state(CkRequest *request)
 {
-	CkSmall		small;
-	Found		found;
+	CkFound		found;
 	bool		valid;
 
-	if (!find_entry(request, &small, &found))
+	if (!find_entry(request, &found))
 		return CK_STATE_ABSENT;
 	valid = fits(request, &found);
-	leave_entry(&found);
+	ck_serve_leave(&found);
 	return valid ? CK_STATE_HIT : CK_STATE_STALE;
 }
 
@@ -425,6 +449,25 @@ publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 		ck_count(CK_CTR_FILLS);
 }
 
+/*
+ * Store a complete result that was computed under request->snapshot, unless it
+ * is out of date already.
+ */
+void
+ck_serve_publish(CkRequest *request, StringInfo bytes, uint32 cost_us)
+{
+	ck_querystats_fill(request->meta->text_slot, cost_us, bytes->len);
+	publish(request, bytes, cost_us);
+}
+
+/* The result is too large to be stored. */
+void
+ck_serve_oversize(CkRequest *request, uint32 cost_us)
+{
+	ck_querystats_fill(request->meta->text_slot, cost_us, 0);
+	ck_count(CK_CTR_OVERSIZE);
+}
+
 static uint32
 microseconds_since(instr_time start)
 {
@@ -450,11 +493,10 @@ fill(CkRequest *request, const CkProducer *producer)
 	CK_DEBUG_POINT("fill");
 	complete = producer->run(producer->arg, &bytes, limit);
 	cost = microseconds_since(start);
-	ck_querystats_fill(request->meta->text_slot, cost, complete ? bytes.len : 0);
 	if (complete)
-		publish(request, &bytes, cost);
+		ck_serve_publish(request, &bytes, cost);
 	else
-		ck_count(CK_CTR_OVERSIZE);
+		ck_serve_oversize(request, cost);
 	pfree(bytes.data);
 }
 
@@ -482,52 +524,67 @@ may_wait(CkRequest *request)
 
 /*
  * Nothing valid was found: one of those who miss computes, the others wait for
- * their turn and look again.  An entry that fits is delivered after giving the
+ * their turn and look again.  An entry that fits is a hit after giving the
  * lease back; one that does not (our snapshot is another) is no reason to keep
- * others waiting either.
+ * others waiting either.  Otherwise it is a miss, and the lease, if *lease says
+ * that we have one, to be released after publishing.
  */
-static void
-answer_miss(CkRequest *request, const CkProducer *producer)
+CkState
+ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 {
 	bool		patient = may_wait(request);
-	CkLease		lease = ck_lease_acquire(request->key.hash, patient);
 	CkState		state = CK_STATE_ABSENT;
 
-	if (patient && lease != CK_LEASE_OWNED)
+	*lease = ck_lease_acquire(request->key.hash, patient);
+	if (patient && *lease != CK_LEASE_OWNED)
 		ck_count(CK_CTR_LEASE_WAITS);
-	if (lease != CK_LEASE_NONE)
+	if (*lease != CK_LEASE_NONE)
 		state = ck_serve_state(request);
 	if (state == CK_STATE_HIT ||
-		(state == CK_STATE_STALE && lease == CK_LEASE_WAITED))
+		(state == CK_STATE_STALE && *lease == CK_LEASE_WAITED))
 	{
 		ck_lease_release(request->key.hash);
-		lease = CK_LEASE_NONE;
-		if (try_hit(request, producer) == CK_STATE_HIT)
-			return;
+		*lease = CK_LEASE_NONE;
+		if (ck_serve_find(request, found) == CK_STATE_HIT)
+			return CK_STATE_HIT;
 	}
 	ck_count(CK_CTR_MISSES);
-	fill(request, producer);
-	if (lease != CK_LEASE_NONE)
-		ck_lease_release(request->key.hash);
+	return CK_STATE_ABSENT;
+}
+
+/* Count a call that goes past the cache. */
+void
+ck_serve_bypassed(CkRequest *request)
+{
+	ck_count_bypass(request->bypass);
+	ck_querystats_bypass(stats_slot(request->query));
 }
 
 /* Answer the call: from the cache if that is exact, else by running it. */
 void
 ck_serve_answer(CkRequest *request, const CkProducer *producer)
 {
+	CkFound		found;
 	CkState		state;
+	CkLease		lease = CK_LEASE_NONE;
 
 	if (request->bypass != CK_BYPASS_NONE)
 	{
-		ck_count_bypass(request->bypass);
-		ck_querystats_bypass(stats_slot(request->query));
+		ck_serve_bypassed(request);
 		(void) producer->run(producer->arg, NULL, 0);
 		return;
 	}
-	state = try_hit(request, producer);
-	if (state == CK_STATE_HIT)
-		return;
+	state = ck_serve_find(request, &found);
 	if (state == CK_STATE_STALE)
 		ck_count(CK_CTR_INVALIDATIONS);
-	answer_miss(request, producer);
+	if (state != CK_STATE_HIT)
+		state = ck_serve_lead(request, &found, &lease);
+	if (state == CK_STATE_HIT)
+	{
+		deliver(request, producer, &found);
+		return;
+	}
+	fill(request, producer);
+	if (lease != CK_LEASE_NONE)
+		ck_lease_release(request->key.hash);
 }

@@ -8,12 +8,13 @@
 #ifndef CK_SERVE_H
 #define CK_SERVE_H
 
+#include "args.h"
 #include "counters.h"
+#include "lease.h"
 #include "query.h"
 #include "stamp.h"
 #include "table.h"
 
-#define CK_MAX_TAGS		32		/* of one cached query */
 #define CK_MAX_STAMPS	(1 + CK_MAX_DEPS + CK_MAX_TAGS)
 
 /* The form in which a result is kept; part of the key. */
@@ -42,12 +43,13 @@ typedef struct CkRequest
 	int64		ttl;			/* microseconds */
 	int			ntags;
 	uint32		tags[CK_MAX_TAGS];	/* cells */
+	Snapshot	snapshot;		/* NULL: the active one */
+	bool		permitted;		/* somebody else has checked privileges */
 	CkQuery    *query;			/* before ck_serve_bind() */
 	ParamListInfo params;
 
 	/* Worked out by serve.c. */
 	CkBypass	bypass;
-	Snapshot	snapshot;
 	CkSnapshot	wide;
 	uint64		flushes;
 	CkKey		key;
@@ -62,6 +64,17 @@ typedef enum CkState
 	CK_STATE_STALE,				/* an entry that does not fit */
 	CK_STATE_ABSENT
 } CkState;
+
+/* An entry that was found: copied if it is small, else pinned. */
+typedef struct CkFound
+{
+	CkItemInfo	info;
+	CkItem	   *item;
+	bool		pinned;
+	const CkEntryMeta *meta;
+	const char *value;			/* NULL: to be read from the pinned item */
+	CkSmall		small;
+} CkFound;
 
 /*
  * How a result reaches the caller.  `hit` gets the stored bytes, aligned to
@@ -80,8 +93,17 @@ typedef struct CkProducer
 
 extern void ck_serve_start(CkRequest *request);
 extern void ck_serve_bind(CkRequest *request);
-extern void ck_serve_key(CkRequest *request);
+extern bool ck_serve_key(CkRequest *request);
 extern void ck_serve_answer(CkRequest *request, const CkProducer *producer);
 extern CkState ck_serve_state(CkRequest *request);
+
+/* The steps of ck_serve_answer(), for those who deliver row by row. */
+extern bool ck_serve_present(CkRequest *request, uint32 *cost_us);
+extern CkState ck_serve_find(CkRequest *request, CkFound *found);
+extern void ck_serve_leave(CkFound *found);
+extern CkState ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease);
+extern void ck_serve_publish(CkRequest *request, StringInfo bytes, uint32 cost_us);
+extern void ck_serve_oversize(CkRequest *request, uint32 cost_us);
+extern void ck_serve_bypassed(CkRequest *request);
 
 #endif							/* CK_SERVE_H */

@@ -86,6 +86,14 @@ ck_track_set_namespace(Oid function)
 	learned_from = function;
 }
 
+/* The same, for hooks, which are not called by the user: see extension.c. */
+void
+ck_track_use_namespace(Oid namespace)
+{
+	if (OidIsValid(namespace))
+		extension_namespace = namespace;
+}
+
 Oid
 ck_track_namespace(void)
 {

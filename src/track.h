@@ -28,6 +28,7 @@ typedef struct CkTracked
 } CkTracked;
 
 extern void ck_track_set_namespace(Oid function);
+extern void ck_track_use_namespace(Oid namespace);
 extern Oid	ck_track_namespace(void);
 extern Oid	ck_track_trigger_function(void);
 

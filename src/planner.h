@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * planner.h
+ *	  Which queries are answered from the cache as they are.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_PLANNER_H
+#define CK_PLANNER_H
+
+#include "optimizer/planner.h"
+
+extern planner_hook_type ck_planner_next;
+extern int	ck_planner_off;
+
+extern PlannedStmt *ck_planner(Query *parse, const char *text, int cursor_options,
+							   ParamListInfo params);
+
+#endif							/* CK_PLANNER_H */
