@@ -108,8 +108,8 @@ static bool
 is_eligible(Query *parse, const char *text, int cursor_options)
 {
 	if (parse->commandType != CMD_SELECT || parse->utilityStmt != NULL ||
-		parse->rowMarks != NIL || parse->hasModifyingCTE || parse->rtable == NIL ||
-		text == NULL)
+		parse->rowMarks != NIL || parse->hasModifyingCTE || text == NULL ||
+		(parse->rtable == NIL && !parse->hasSubLinks))
 		return false;
 	if (ck_scan_planning > 0 || ck_planner_off > 0 || !ck_guc_enabled ||
 		IsParallelWorker() || !ActiveSnapshotSet())
@@ -232,6 +232,25 @@ outer_plan(Planning *planning, CkQuery *query, CkScanInfo *info)
 	return plan;
 }
 
+/*
+ * Does the query give one row at most, whatever is in its tables?  Functions
+ * ask for one row of what they expect to be one, and not for the end.
+ */
+static bool
+is_single_row(Query *tree)
+{
+	Const	   *limit = (Const *) tree->limitCount;
+
+	if (limit != NULL && IsA(limit, Const) && !limit->constisnull &&
+		tree->limitOption == LIMIT_OPTION_COUNT &&
+		DatumGetInt64(limit->constvalue) <= 1)
+		return true;
+	if (tree->setOperations != NULL || tree->hasTargetSRFs ||
+		tree->groupClause != NIL || tree->groupingSets != NIL)
+		return false;
+	return tree->hasAggs || tree->jointree->fromlist == NIL;
+}
+
 static CkScanInfo *
 make_info(Planning *planning, CkQuery *query, Query *tree)
 {
@@ -241,6 +260,7 @@ make_info(Planning *planning, CkQuery *query, Query *tree)
 	info->tree = tree;
 	info->text = query->text;
 	info->relids = list_copy(query->depends.relations);
+	info->single_row = is_single_row(tree);
 	info->query_id = query->id;
 	info->cursor_options = planning->cursor_options;
 	info->wish = planning->wish;

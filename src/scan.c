@@ -32,7 +32,8 @@
  *
  * Two ways to run the child.
  *
- *	all		The executor was asked for everything (the run's count is zero).
+ *	all		The executor was asked for everything (the run's count is zero, or
+ *			the query gives one row at most).
  *			Then the first call computes the whole result, or as much of it as
  *			may be stored, under the lease; it is published and the lease given
  *			back before any row leaves, so that a slow client keeps nobody
@@ -296,7 +297,8 @@ ck_scan_end_run(CkScanRun outer)
 static bool
 runs_to_the_end(CachedScan *scan)
 {
-	return current_run.estate == scan->css.ss.ps.state && current_run.all &&
+	return current_run.estate == scan->css.ss.ps.state &&
+		(current_run.all || scan->info->single_row) &&
 		(scan->eflags & EXEC_FLAG_BACKWARD) == 0;
 }
 
@@ -707,8 +709,10 @@ miss(CachedScan *scan, CkState state)
 	if (state == CK_STATE_STALE)
 	{
 		ck_count(CK_CTR_INVALIDATIONS);
-		if (is_auto(scan) && scan->found->info.hits == 0)
-			ck_admission_in_vain(request->key.hash);
+		if (is_auto(scan) && scan->found->info.hits == 0 &&
+			ck_table_unlink_item(&request->key, scan->found->item,
+								 scan->found->info.id))
+			ck_admission_in_vain(request->key.hash);	/* once an entry */
 	}
 	scan->outcome.state = "miss";
 	admit(scan);

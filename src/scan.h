@@ -45,6 +45,7 @@ typedef struct CkScanInfo
 	Query	   *tree;
 	char	   *text;
 	List	   *relids;			/* tables that the query names */
+	bool		single_row;		/* it gives one at most */
 	uint64		query_id;		/* CkQuery's */
 	int			cursor_options;
 	CkWish		wish;
