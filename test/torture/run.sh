@@ -69,11 +69,10 @@ clients() {
   pgbench -n --max-tries=10 -T "$3" -c "$1" -f "$HERE/$2.sql" >"$WORK/out.$2" 2>&1 &
 }
 
-# Somebody else finishes the transactions that w_prepare_other leaves.
+# Somebody else finishes the transactions that w_prepare_other leaves, for as
+# long as there are clients.
 finish_prepared() {
-  local end=$((SECONDS + $1))
-
-  while [ $SECONDS -lt $end ]; do
+  while [ -e "$WORK/storm" ]; do
     cat <<'EOS'
 SELECT format('%s PREPARED %L',
 	CASE WHEN random() < 0.7 THEN 'COMMIT' ELSE 'ROLLBACK' END, gid)
@@ -89,10 +88,12 @@ old_transaction() {
 }
 
 storm() {
-  local t=$1
+  local t=$1 finisher
 
+  : >"$WORK/storm"
+  finish_prepared &
+  finisher=$!
   old_transaction "$t" &
-  finish_prepared $((t + 2)) &
   clients 4 r_rc "$t"
   clients 4 r_rr "$t"
   clients 1 r_function "$t"
@@ -106,7 +107,9 @@ storm() {
   clients 1 w_subxact "$t"
   clients 2 w_part "$t"
   clients 12 w_burst "$t"
-  wait
+  wait $(jobs -p | grep -vx "$finisher")
+  rm "$WORK/storm"
+  wait "$finisher"
 }
 
 # What the log has, since line $from, that must not be there.  (Who waits for

@@ -47,6 +47,49 @@ BEGIN
 		pg_current_snapshot();
 END $$;
 
+-- Asked of the tables, under the caller's snapshot.
+CREATE FUNCTION planned_now(query text) RETURNS jsonb STABLE LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb;
+BEGIN
+	EXECUTE format($q$SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (%s) q$q$, query)
+		INTO result;
+	RETURN result;
+END $$;
+
+-- The same, transparently.
+CREATE FUNCTION transparent(query text) RETURNS jsonb STABLE LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb;
+BEGIN
+	EXECUTE format($q$/*+ cachekit */ SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (%s) q$q$, query)
+		INTO result;
+	RETURN result;
+END $$;
+
+-- And by plans that live as long as they are valid.
+CREATE FUNCTION static_accounts(arg int) RETURNS jsonb STABLE LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb;
+BEGIN
+	SELECT /*+ cachekit */ coalesce(jsonb_agg(to_jsonb(q)), '[]')
+		INTO result
+		FROM (SELECT a.id, a.balance + b.balance AS both FROM acct_a a JOIN acct_b b USING (id)
+			WHERE a.id <= arg ORDER BY 1) q;
+	RETURN result;
+END $$;
+
+CREATE FUNCTION static_parts() RETURNS jsonb STABLE LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb := '[]';
+	r record;
+BEGIN
+	FOR r IN SELECT /*+ cachekit */ id, k, v FROM part_2 ORDER BY id LOOP
+		result := result || to_jsonb(r);
+	END LOOP;
+	RETURN result;
+END $$;
+
 -- Questions about the two accounts: rows, a sum, a join, an argument.
 CREATE FUNCTION check_accounts(arg int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -61,7 +104,13 @@ BEGIN
 		(3, cached_query_json('SELECT sum(a.balance) AS a, sum(b.balance) AS b FROM acct_a a JOIN acct_b b USING (id)'),
 			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT sum(a.balance) AS a, sum(b.balance) AS b FROM acct_a a JOIN acct_b b USING (id)) q)),
 		(4, cached_query_json('SELECT balance FROM acct_a WHERE id = $1', ARRAY[arg::text]),
-			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT balance FROM acct_a WHERE id = arg) q))
+			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT balance FROM acct_a WHERE id = arg) q)),
+		(101, transparent('SELECT id, balance FROM acct_a WHERE id <= 50 ORDER BY id'),
+			planned_now('SELECT id, balance FROM acct_a WHERE id <= 50 ORDER BY id')),
+		(102, transparent('SELECT sum(a.balance) AS a, sum(b.balance) AS b FROM acct_a a JOIN acct_b b USING (id)'),
+			planned_now('SELECT sum(a.balance) AS a, sum(b.balance) AS b FROM acct_a a JOIN acct_b b USING (id)')),
+		(103, static_accounts(arg),
+			planned_now(format('SELECT a.id, a.balance + b.balance AS both FROM acct_a a JOIN acct_b b USING (id) WHERE a.id <= %s ORDER BY 1', arg)))
 		) v (question, cached, direct)
 		WHERE cached IS DISTINCT FROM direct
 	LOOP
@@ -72,15 +121,6 @@ END $$;
 -- ATTACH PARTITION and INHERIT do not wait for those who read the parent, so
 -- a plan made before need not agree with one made after, under one snapshot:
 -- the cache must agree with one of the two.
-CREATE FUNCTION planned_now(query text) RETURNS jsonb STABLE LANGUAGE plpgsql AS $$
-DECLARE
-	result jsonb;
-BEGIN
-	EXECUTE format($q$SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (%s) q$q$, query)
-		INTO result;
-	RETURN result;
-END $$;
-
 CREATE FUNCTION check_between(question int, query text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	before jsonb;
@@ -110,7 +150,12 @@ BEGIN
 		(9, cached_query_json('SELECT count(*) AS n, sum(v) AS s FROM part_2a'),
 			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT count(*) AS n, sum(v) AS s FROM part_2a) q)),
 		(11, cached_query_json('SELECT count(*) AS n, sum(v) AS s FROM child'),
-			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT count(*) AS n, sum(v) AS s FROM child) q))
+			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT count(*) AS n, sum(v) AS s FROM child) q)),
+		(104, transparent('SELECT * FROM shape ORDER BY id'),
+			planned_now('SELECT * FROM shape ORDER BY id')),
+		(105, transparent('SELECT count(*) AS n, sum(v) AS s FROM refilled'),
+			planned_now('SELECT count(*) AS n, sum(v) AS s FROM refilled')),
+		(106, static_parts(), planned_now('SELECT id, k, v FROM part_2 ORDER BY id'))
 		) v (question, cached, direct)
 		WHERE cached IS DISTINCT FROM direct
 	LOOP
@@ -131,7 +176,9 @@ BEGIN
 		(12, cached_query_json('SELECT id, version_of(id) AS v FROM few ORDER BY id'),
 			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT id, version_of(id) AS v FROM few ORDER BY id) q)),
 		(13, cached_query_json('SELECT id, hidden(id) AS v FROM few ORDER BY id'),
-			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT id, hidden(id) AS v FROM few ORDER BY id) q))
+			(SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (SELECT id, hidden(id) AS v FROM few ORDER BY id) q)),
+		(107, transparent('SELECT id, hidden(id) AS v FROM few ORDER BY id'),
+			planned_now('SELECT id, hidden(id) AS v FROM few ORDER BY id'))
 		) v (question, cached, direct)
 		WHERE cached IS DISTINCT FROM direct
 	LOOP
