@@ -312,6 +312,67 @@ COMMENT ON EVENT TRIGGER cachekit_sql_drop IS
 'tells cachekit of dropped tables; without it nothing is cached exactly';
 
 --
+-- Rules
+--
+
+CREATE FUNCTION cachekit_rule_is_valid(queryid bigint, ttl interval, tags text[],
+									   stale_while_revalidate interval)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_rule_is_valid'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION cachekit_rule_is_valid(bigint, interval, text[], interval) IS
+'raises an error if a rule can not be so';
+
+-- src/rules.c reads the columns by number.
+CREATE TABLE cachekit_rule (
+	queryid bigint PRIMARY KEY,
+	ttl interval,
+	tags text[],
+	stale_while_revalidate interval,
+	keep_warm boolean NOT NULL DEFAULT false,
+	enabled boolean NOT NULL DEFAULT true,
+	query text,
+	CHECK (cachekit_rule_is_valid(queryid, ttl, tags, stale_while_revalidate))
+);
+COMMENT ON TABLE cachekit_rule IS
+'queries that are cached by rule; see cache_rule_create()';
+SELECT pg_catalog.pg_extension_config_dump('cachekit_rule', '');
+
+CREATE FUNCTION cachekit_on_rule_change()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'cachekit_on_rule_change'
+LANGUAGE C;
+COMMENT ON FUNCTION cachekit_on_rule_change() IS
+'trigger function: tells sessions that rules have changed';
+CREATE TRIGGER cachekit_rule_change
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cachekit_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION cachekit_on_rule_change();
+ALTER TABLE cachekit_rule ENABLE ALWAYS TRIGGER cachekit_rule_change;
+COMMENT ON TRIGGER cachekit_rule_change ON cachekit_rule IS
+'tells sessions that rules have changed';
+
+CREATE FUNCTION cache_rule_create(queryid bigint, ttl interval DEFAULT NULL,
+								  tags text[] DEFAULT NULL,
+								  stale_while_revalidate interval DEFAULT NULL,
+								  keep_warm boolean DEFAULT false,
+								  enabled boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_cache_rule_create'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_rule_create(bigint, interval, text[], interval, boolean, boolean) IS
+'caches the query with this identifier, wherever it is run in this database';
+REVOKE ALL ON FUNCTION cache_rule_create(bigint, interval, text[], interval, boolean, boolean)
+	FROM PUBLIC;
+
+CREATE FUNCTION cache_rule_drop(queryid bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_cache_rule_drop'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_rule_drop(bigint) IS
+'removes a rule; false: there was none';
+REVOKE ALL ON FUNCTION cache_rule_drop(bigint) FROM PUBLIC;
+
+--
 -- Watching
 --
 
@@ -394,6 +455,140 @@ FROM (SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger
 COMMENT ON VIEW cachekit_tracked_tables IS
 'tables with cachekit''s triggers, and what is missing for exact results';
 
+CREATE FUNCTION cachekit_stat_statements(
+	OUT queryid bigint, OUT query text, OUT calls bigint, OUT total_exec_ms float8,
+	OUT rows bigint, OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_statements'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION cachekit_stat_statements() IS
+'the statements of this database in pg_stat_statements, if that is installed';
+
+CREATE FUNCTION cachekit_stat_rule(queryid bigint)
+RETURNS text
+AS 'MODULE_PATHNAME', 'cachekit_stat_rule'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cachekit_stat_rule(bigint) IS
+'whether a rule is active in this session, or why not';
+
+CREATE VIEW cachekit_rules AS
+SELECT r.queryid, r.ttl, r.tags, r.stale_while_revalidate, r.keep_warm, r.enabled,
+	   cachekit_stat_rule(r.queryid) AS state,
+	   coalesce(s.query, r.query) AS query, s.calls,
+	   s.total_exec_ms / nullif(s.calls, 0::bigint)::float8 AS mean_exec_ms
+FROM cachekit_rule r LEFT JOIN cachekit_stat_statements() s ON s.queryid = r.queryid;
+COMMENT ON VIEW cachekit_rules IS
+'queries that are cached by rule, and what pg_stat_statements knows of them';
+
+CREATE FUNCTION cachekit_stat_text(
+	query text, OUT exact boolean, OUT trackable boolean, OUT never boolean,
+	OUT reason text, OUT parameters integer, OUT tables regclass[],
+	OUT rows_written bigint[], OUT key_columns text[])
+RETURNS record
+AS 'MODULE_PATHNAME', 'cachekit_stat_text'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION cachekit_stat_text(text) IS
+'whether a query could be cached, and what is known of the tables that it reads';
+
+-- What would be worth caching.  The estimate, and what it assumes:
+--
+-- Reads of a query come at a rate r = calls / period, and have k different
+-- sets of arguments, each an entry: k = 1 without parameters; with them k is
+-- not known, and taken to be sqrt(calls), which is near to what skewed demand
+-- shows.  Writes to its tables come at a rate w.  If both are independent of
+-- each other and of the past (Poisson), the event before a read of an entry is
+-- another read of it, and not a write, with probability (r/k) / (r/k + w): a
+-- hit.  With a ttl of T instead, an entry that is stored serves r/k * T reads
+-- on average: (r/k) / (r/k + 1/T).  The first read of each entry is no hit,
+-- so that both are taken times 1 - k/calls.
+--
+-- w is rows written, by the statistics of tables, as if each row were written
+-- by a transaction of its own: too many, so that the hit ratio is too low.
+-- (Statements that change no row count for the cache, but not here.)  Where
+-- the WHERE clause fixes a column of a table by equality, tracking it by that
+-- column would leave each entry the w/k writes to its own key:
+-- keyed_hit_ratio.
+--
+-- Periods begin when pg_stat_statements, and the database's statistics, were
+-- reset; if the latter never were, both are taken to be of the same period.
+--
+-- A hit saves what the query takes on average, less 0.01 ms for the lookup.
+CREATE VIEW cachekit_advice AS
+WITH statements AS (
+	SELECT queryid, query, calls, total_exec_ms, total_exec_ms / calls AS mean_exec_ms,
+		   greatest(extract(epoch FROM now() - since), 1::numeric)::float8 AS seconds
+	FROM cachekit_stat_statements()
+	WHERE calls > 0
+	  AND query ~* '^(\s|\(|/\*.*?\*/|--[^\n]*\n)*(select|values|table|with)\y'
+	ORDER BY total_exec_ms DESC
+	LIMIT 200
+), texts AS (
+	SELECT s.*, t.*,
+		   CASE WHEN t.parameters = 0 THEN 1::float8 ELSE ceil(sqrt(s.calls::float8)) END AS k,
+		   CASE WHEN d.stats_reset IS NULL THEN s.seconds
+		   ELSE greatest(extract(epoch FROM now() - d.stats_reset), 1::numeric)::float8 END
+		   AS table_seconds
+	FROM statements s, LATERAL cachekit_stat_text(s.query) t,
+		 (SELECT stats_reset FROM pg_catalog.pg_stat_database
+		  WHERE datname = pg_catalog.current_database()) d
+), rates AS (
+	SELECT x.*, x.calls / x.seconds / x.k AS entry_reads,
+		   w.written / x.table_seconds AS writes,
+		   (w.written - w.keyed + w.keyed / x.k) / x.table_seconds AS keyed_writes,
+		   greatest(1 - x.k / x.calls, 0) AS not_first,
+		   w.untracked, w.keyed_tables, w.track, w.track_by_key
+	FROM texts x, LATERAL (
+		SELECT coalesce(sum(written), 0)::float8 AS written,
+			   coalesce(sum(written) FILTER (WHERE key IS NOT NULL), 0)::float8 AS keyed,
+			   count(*) FILTER (WHERE NOT g.tracked) AS untracked,
+			   count(key) AS keyed_tables,
+			   string_agg(format('SELECT %s(%L); ', 'cache_track'::regproc, tbl), ''
+						  ORDER BY n) FILTER (WHERE NOT g.tracked) AS track,
+			   string_agg(CASE WHEN key IS NULL
+						  THEN format('SELECT %s(%L); ', 'cache_track'::regproc, tbl)
+						  ELSE format('SELECT %s(%L, %L); ', 'cache_track'::regproc, tbl, key)
+						  END, '' ORDER BY n)
+			   FILTER (WHERE NOT g.tracked OR key IS NOT NULL) AS track_by_key
+		FROM unnest(x.tables, x.rows_written, x.key_columns)
+			 WITH ORDINALITY AS u(tbl, written, key, n),
+			 LATERAL cachekit_stat_table(u.tbl) g) w
+), ratios AS (
+	SELECT r.*,
+		   not_first * entry_reads / (entry_reads + writes) AS exact_ratio,
+		   not_first * entry_reads / (entry_reads + keyed_writes) AS keyed_ratio,
+		   not_first * entry_reads / (entry_reads + 1 / 60.0::float8) AS ttl_ratio,
+		   u.queryid IS NOT NULL AS ruled
+	FROM rates r LEFT JOIN cachekit_rule u ON u.queryid = r.queryid AND u.enabled
+), verdicts AS (
+	SELECT *,
+		   CASE WHEN never OR cardinality(tables) = 0 THEN 'none'
+				WHEN exact THEN 'rule'
+				WHEN trackable THEN 'track'
+				ELSE 'ttl' END AS advice,
+		   CASE WHEN never OR cardinality(tables) = 0 THEN 0
+				WHEN trackable THEN exact_ratio
+				ELSE ttl_ratio END AS hit_ratio
+	FROM ratios
+)
+SELECT queryid, query, calls, mean_exec_ms, total_exec_ms, tables,
+	   exact AS cacheable, reason, ruled, writes * seconds / calls AS writes_per_call,
+	   hit_ratio AS expected_hit_ratio,
+	   CASE WHEN advice IN ('rule', 'track') AND keyed_tables > 0
+	   THEN keyed_ratio END AS keyed_hit_ratio,
+	   calls * hit_ratio * greatest(mean_exec_ms - 0.01::float8, 0) AS expected_saving_ms,
+	   advice,
+	   CASE WHEN advice = 'none' OR ruled THEN NULL
+	   ELSE CASE WHEN advice = 'ttl' THEN ''
+				 WHEN keyed_ratio > hit_ratio + 0.1::float8 THEN coalesce(track_by_key, '')
+				 ELSE coalesce(track, '') END
+			|| format(CASE WHEN advice = 'ttl' THEN 'SELECT %s(%s, ttl => ''1 minute'');'
+					  ELSE 'SELECT %s(%s);' END, 'cache_rule_create'::regproc, queryid)
+	   END AS suggestion
+FROM verdicts
+ORDER BY expected_saving_ms DESC;
+COMMENT ON VIEW cachekit_advice IS
+'what would be worth caching of the statements that pg_stat_statements knows';
+
 CREATE FUNCTION cache_reset_stats()
 RETURNS void
 AS 'MODULE_PATHNAME', 'cachekit_cache_reset_stats'
@@ -411,8 +606,12 @@ COMMENT ON FUNCTION cache_check() IS
 REVOKE ALL ON FUNCTION cache_check() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION cachekit_stat_counters(), cachekit_stat_bypasses(),
-	cachekit_stat_entries(), cachekit_stat_queries() FROM PUBLIC;
+	cachekit_stat_entries(), cachekit_stat_queries(), cachekit_stat_statements(),
+	cachekit_stat_rule(bigint), cachekit_stat_text(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cachekit_stat_counters(), cachekit_stat_bypasses(),
 	cachekit_stat_entries(), cachekit_stat_queries() TO pg_monitor;
 GRANT SELECT ON cachekit_stats, cachekit_bypasses, cachekit_entries,
 	cachekit_queries, cachekit_tracked_tables TO pg_monitor;
+GRANT EXECUTE ON FUNCTION cachekit_stat_statements(), cachekit_stat_rule(bigint),
+	cachekit_stat_text(text) TO pg_read_all_stats;
+GRANT SELECT ON cachekit_rules, cachekit_advice TO pg_read_all_stats;

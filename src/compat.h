@@ -23,6 +23,13 @@
 #include "nodes/plannodes.h"
 #include "nodes/primnodes.h"
 
+/* 16 moved what tells whether query identifiers are computed. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/queryjumble.h"
+#else
+#include "utils/queryjumble.h"
+#endif
+
 /* 17 renamed the shared variable cache of transaction ids. */
 #if PG_VERSION_NUM >= 170000
 #define CkXidVars TransamVariables

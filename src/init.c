@@ -22,6 +22,7 @@
 #include "planner.h"
 #include "query.h"
 #include "querystats.h"
+#include "rules.h"
 #include "scan.h"
 #include "segment.h"
 #include "table.h"
@@ -77,6 +78,7 @@ _PG_init(void)
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
 	ck_catalogs_init();
 	ck_extension_init();
+	ck_rules_init();
 	ck_scan_init();
 	ck_planner_next = planner_hook;
 	planner_hook = ck_planner;
