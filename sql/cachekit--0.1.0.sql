@@ -475,7 +475,7 @@ CREATE VIEW cachekit_rules AS
 SELECT r.queryid, r.ttl, r.tags, r.stale_while_revalidate, r.keep_warm, r.enabled,
 	   cachekit_stat_rule(r.queryid) AS state,
 	   coalesce(s.query, r.query) AS query, s.calls,
-	   s.total_exec_ms / nullif(s.calls, 0::bigint)::float8 AS mean_exec_ms
+	   round((s.total_exec_ms / nullif(s.calls, 0::bigint))::numeric, 3) AS mean_exec_ms
 FROM cachekit_rule r LEFT JOIN cachekit_stat_statements() s ON s.queryid = r.queryid;
 COMMENT ON VIEW cachekit_rules IS
 'queries that are cached by rule, and what pg_stat_statements knows of them';
@@ -528,7 +528,11 @@ WITH statements AS (
 		   CASE WHEN d.stats_reset IS NULL THEN s.seconds
 		   ELSE greatest(extract(epoch FROM now() - d.stats_reset), 1::numeric)::float8 END
 		   AS table_seconds
-	FROM statements s, LATERAL cachekit_stat_text(s.query) t,
+	FROM statements s,
+		 -- date '2026-01-01' is normalised to date $1, which is no SQL
+		 LATERAL cachekit_stat_text(regexp_replace(s.query,
+			'\y(date|interval|(?:time|timestamp)(?:tz| with(?:out)? time zone)?)\s+(\$\d+)',
+			'\2::\1', 'gi')) t,
 		 (SELECT stats_reset FROM pg_catalog.pg_stat_database
 		  WHERE datname = pg_catalog.current_database()) d
 ), rates AS (
@@ -570,12 +574,16 @@ WITH statements AS (
 				ELSE ttl_ratio END AS hit_ratio
 	FROM ratios
 )
-SELECT queryid, query, calls, mean_exec_ms, total_exec_ms, tables,
-	   exact AS cacheable, reason, ruled, writes * seconds / calls AS writes_per_call,
-	   hit_ratio AS expected_hit_ratio,
+SELECT queryid, query, calls,
+	   round(mean_exec_ms::numeric, 3) AS mean_exec_ms,
+	   round(total_exec_ms::numeric, 3) AS total_exec_ms,
+	   tables, exact AS cacheable, reason, ruled,
+	   round((writes * seconds / calls)::numeric, 4) AS writes_per_call,
+	   round(hit_ratio::numeric, 4) AS expected_hit_ratio,
 	   CASE WHEN advice IN ('rule', 'track') AND keyed_tables > 0
-	   THEN keyed_ratio END AS keyed_hit_ratio,
-	   calls * hit_ratio * greatest(mean_exec_ms - 0.01::float8, 0) AS expected_saving_ms,
+	   THEN round(keyed_ratio::numeric, 4) END AS keyed_hit_ratio,
+	   round((calls * hit_ratio * greatest(mean_exec_ms - 0.01::float8, 0))::numeric, 3)
+	   AS expected_saving_ms,
 	   advice,
 	   CASE WHEN advice = 'none' OR ruled THEN NULL
 	   ELSE CASE WHEN advice = 'ttl' THEN ''

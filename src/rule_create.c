@@ -253,7 +253,7 @@ cachekit_stat_rule(PG_FUNCTION_ARGS)
 	const char *state = "active";
 
 	if (ck_rules_find((uint64) PG_GETARG_INT64(0)) == NULL)
-		state = "disabled";
+		state = "inactive";
 	else if (!IsQueryIdEnabled())
 		state = "no_query_id";
 	PG_RETURN_TEXT_P(cstring_to_text(state));
