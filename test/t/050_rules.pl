@@ -1,0 +1,242 @@
+# Rules and advice with pg_stat_statements, loaded before cachekit and after
+# it; rules through restart, dump and restore, on a standby; who may see what.
+# Sets shared_preload_libraries itself: only: preload
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use CacheTest;
+
+my $tables = q{
+	CREATE TABLE orders AS SELECT i AS id, i % 100 AS customer, i % 97 AS amount
+	  FROM generate_series(1, 20000) i;
+	CREATE TABLE parts (id int, v int) PARTITION BY RANGE (id);
+	CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
+	CREATE TABLE users (id int, name text);
+};
+
+sub server
+{
+	my ($name, $libraries) = @_;
+	my $node = new_node($name, undef, allows_streaming => 1);
+
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$libraries'\n");
+	$node->start;
+	$node->safe_psql('postgres', "CREATE EXTENSION cachekit; $tables");
+	return $node;
+}
+
+# The statements that advice is asked for, and as many writes as said.
+sub work
+{
+	my ($node, $n, $writes) = @_;
+	my $sql = "SELECT public.cache_flush();\n";
+
+	$sql .= "SELECT sum(amount) FROM orders;\n"
+	  . "SELECT sum(amount) FROM orders WHERE customer = $_;\n"
+	  . "SELECT now(), count(*) FROM orders;\n"
+	  . "SELECT random(), count(*) FROM orders;\n"
+	  . "SELECT count(*) FROM parts WHERE id < 5;\n"
+	  . "SELECT count(*) FROM orders WHERE id < $_ AND date '2020-01-01' < '2021-01-01'::date;\n"
+	  . "SELECT count(*) FROM pg_class;\n"
+	  for 1 .. $n;
+	$sql .= "UPDATE orders SET amount = amount + 1 WHERE id = $_;\n"
+	  . "INSERT INTO parts VALUES ($_, $_);\n"
+	  for 1 .. $writes;
+	$node->safe_psql('postgres', $sql);
+	return;
+}
+
+# advice(NODE, LIKE, COLUMNS...): of the statement whose text is like that
+sub advice
+{
+	my ($node, $like, @columns) = @_;
+	my $list = join(', ', @columns);
+
+	return $node->safe_psql('postgres',
+		"SELECT $list FROM cachekit_advice WHERE query ILIKE '$like'");
+}
+
+sub id_of
+{
+	my ($node, $like) = @_;
+
+	return advice($node, $like, 'queryid');
+}
+
+sub with_libraries
+{
+	my ($name, $libraries) = @_;
+	my $node = server($name, $libraries);
+	my $id;
+
+	# not there yet: no row, and no message either
+	my ($ret, $out, $err) = $node->psql('postgres',
+		'SELECT * FROM cachekit_advice; SELECT * FROM cachekit_rules');
+	is("$ret $out$err", '0 ', "$name: no pg_stat_statements, no advice");
+
+	$node->safe_psql('postgres',
+		'CREATE SCHEMA "S t"; CREATE EXTENSION pg_stat_statements SCHEMA "S t";'
+		  . 'SELECT "S t".pg_stat_statements_reset(), pg_stat_reset()');
+	work($node, 25, 5);
+
+	# The statistics of tables come in a moment after a session's end.
+	$node->poll_query_until('postgres',
+		q{SELECT n_tup_upd = 5 FROM pg_stat_user_tables WHERE relname = 'orders'});
+	is(advice($node, 'select sum(amount) from orders',
+			qw(tables cacheable reason advice ruled calls)),
+		'{orders}|f|table public.orders is not tracked|track|f|25',
+		"$name: a table to track");
+	# Reads and writes 5 : 1, and one of 25 is the first: 0.96 * 5 / 6, nearly
+	# (the two periods did not begin at quite the same time).
+	my $ratio = advice($node, 'select sum(amount) from orders', 'expected_hit_ratio');
+	cmp_ok(abs($ratio - 0.8), '<', 0.05, "$name: expected hit ratio $ratio");
+	is(advice($node, 'select sum(amount) from orders',
+			'abs(expected_saving_ms - total_exec_ms * expected_hit_ratio) <= 0.25 * expected_hit_ratio + 0.1'),
+		't', "$name: expected saving");
+	# 5 sets of arguments: each is read once for each write; keyed, 5 times.
+	is(advice($node, 'select sum(amount) from orders where customer = $1',
+			'keyed_hit_ratio > expected_hit_ratio + 0.1', 'writes_per_call > 0.1',
+			q{suggestion LIKE 'SELECT cache_track(''orders'', ''customer''); SELECT cache_rule_create(%);'}),
+		't|t|t', "$name: a key would help");
+	is(advice($node, 'select now(), count(*) from orders', 'advice',
+			q{suggestion LIKE 'SELECT cache_rule_create(%, ttl => ''1 minute'');'}),
+		'ttl|t', "$name: a ttl");
+	is(advice($node, 'select random(), count(*) from orders',
+			'advice', 'reason', 'expected_saving_ms', 'suggestion IS NULL'),
+		'none|function random() is volatile; table public.orders is not tracked|0.000|t',
+		"$name: never");
+	is(advice($node, 'select count(*) from parts%', 'tables', 'advice', 'writes_per_call > 0.1'),
+		'{parts}|track|t', "$name: writes to a partition");
+	like(advice($node, 'select count(*) from orders where id%date $_ < $_::date', 'reason'),
+		qr/^table public.orders is not tracked$/, "$name: a typed literal");
+	is(advice($node, 'select count(*) from pg_class', 'advice'), 'none', "$name: a catalog");
+	is(advice($node, 'update%', 'count(*)'), '0', "$name: only queries");
+
+	# Do what it says.
+	$node->safe_psql('postgres', advice($node, 'select sum(amount) from orders', 'suggestion'));
+	is(advice($node, 'select sum(amount) from orders', qw(cacheable ruled advice), 'suggestion IS NULL'),
+		't|t|rule|t', "$name: done");
+	$id = id_of($node, 'select sum(amount) from orders');
+	is($node->safe_psql('postgres', 'SELECT queryid, state, query, calls, mean_exec_ms > 0 FROM cachekit_rules'),
+		"$id|active|SELECT sum(amount) FROM orders|25|t", "$name: the rule");
+
+	# Who may not see a statement, nor use pg_stat_statements
+	$node->safe_psql('postgres', q{
+		CREATE ROLE admin LOGIN; CREATE ROLE reader LOGIN IN ROLE pg_read_all_stats;
+		GRANT EXECUTE ON FUNCTION cache_rule_create, cache_rule_drop TO admin;
+	});
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM cachekit_advice',
+			extra_params => [ '-U', 'reader' ]), '0', "$name: a schema out of bounds");
+	$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA "S t" TO reader, admin');
+	is($node->safe_psql('postgres', 'SELECT count(*) > 5 FROM cachekit_advice',
+			extra_params => [ '-U', 'reader' ]), 't', "$name: who reads statistics");
+	my $other = id_of($node, 'select now(), count(*) from orders');
+	$node->safe_psql('postgres', "SELECT cache_rule_create($other, ttl => '5 s', tags => '{a}')",
+		extra_params => [ '-U', 'admin' ]);
+	is($node->safe_psql('postgres', "SELECT query IS NULL FROM cachekit_rule WHERE queryid = $other"),
+		't', "$name: who makes a rule keeps no text that he may not read");
+	is($node->safe_psql('postgres', "SELECT query FROM cachekit_rules WHERE queryid = $other"),
+		'SELECT now(), count(*) FROM orders', "$name: but who may, sees it");
+	return ($node, $id, $other);
+}
+
+# What survives
+sub lasting
+{
+	my ($node, $id, $other) = @_;
+	my $rules = "SELECT queryid, ttl, tags, enabled, state, query IS NULL FROM cachekit_rules ORDER BY ttl NULLS FIRST";
+	my $expected = "$id|||t|active|f\n$other|00:00:05|{a}|t|active|";
+	my $dump = $node->basedir . '/dump.sql';
+
+	$node->restart;
+	is($node->safe_psql('postgres', $rules), "${expected}f", 'after a restart');
+	$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'dump');
+	$node->safe_psql('postgres', 'CREATE DATABASE restored');
+	$node->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], 'restore');
+	is($node->safe_psql('restored', $rules), "${expected}t", 'after dump and restore');
+	is($node->safe_psql('restored', "SELECT query FROM cachekit_rules WHERE queryid = $id"),
+		'SELECT sum(amount) FROM orders', 'with the text that it was made for');
+
+	# a session that had no rule before the data came
+	$node->safe_psql('postgres', 'CREATE DATABASE again');
+	$node->safe_psql('again', 'CREATE EXTENSION cachekit; CREATE EXTENSION pg_stat_statements');
+	my $session = $node->background_psql('again', on_error_stop => 1);
+	is($session->query_safe("SELECT cachekit_stat_rule($id)"), 'inactive', 'no rule');
+	$node->command_ok([ 'pg_dump', '-a', '--disable-triggers', '-t', 'cachekit_rule', '--extension=cachekit',
+		'-f', $dump, 'postgres' ], 'dump of data');
+	$node->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'again' ],
+		'restored with triggers disabled');
+	is($session->query_safe("SELECT cachekit_stat_rule($id)"), 'active', 'seen at once');
+	$session->quit;
+
+	# other sessions follow
+	my $one = $node->background_psql('postgres', on_error_stop => 1);
+	is($one->query_safe('SELECT cachekit_stat_rule(1)'), 'inactive', 'no such rule');
+	$node->safe_psql('postgres', 'SELECT cache_rule_create(1)');
+	is($one->query_safe('SELECT cachekit_stat_rule(1)'), 'active', 'made by another session');
+	$one->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders');
+	$node->safe_psql('postgres', 'SELECT cache_rule_drop(1)');
+	is($one->query_safe('SELECT count(*) FROM users; SELECT cachekit_stat_rule(1)'),
+		"0\ninactive", 'dropped, whatever the snapshot');
+	$one->query_safe('COMMIT');
+
+	# two at once
+	my $two = $node->background_psql('postgres', on_error_stop => 1);
+	$one->query_safe('BEGIN; SELECT cache_rule_create(2)');
+	$two->query_until(qr/begun/, "\\echo begun\nSELECT cache_rule_create(2, enabled => false);\n");
+	$node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pg_locks WHERE NOT granted');
+	$one->query_safe('COMMIT');
+	$two->query_safe('SELECT 1');
+	is($node->safe_psql('postgres', 'SELECT enabled FROM cachekit_rule WHERE queryid = 2'),
+		'f', 'the later one counts');
+
+	# A lock on the table stops nobody; what it hides has no effect.
+	$one->query_safe('BEGIN; LOCK TABLE cachekit_rule');
+	is($node->safe_psql('postgres',
+			"SET statement_timeout = '10s'; SELECT cachekit_stat_rule($id)"),
+		'inactive', 'locked: no rules');
+	$one->query_safe('ROLLBACK');
+	is($node->safe_psql('postgres', "SELECT cachekit_stat_rule($id)"), 'active', 'unlocked');
+	$_->quit for $one, $two;
+
+	# on a standby
+	$node->backup('b');
+	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	$standby->init_from_backup($node, 'b', has_streaming => 1);
+	$standby->start;
+	my $reader = $standby->background_psql('postgres', on_error_stop => 1);
+	is($reader->query_safe("SELECT cachekit_stat_rule($id)"), 'active', 'on a standby');
+	$node->safe_psql('postgres', "SELECT cache_rule_drop($id)");
+	$node->wait_for_catchup($standby);
+	is($reader->query_safe("SELECT cachekit_stat_rule($id)"), 'inactive', 'dropped on the primary');
+	my ($ret, $out, $err) = $standby->psql('postgres', "SELECT cache_rule_create($id)");
+	like($err, qr/read-only transaction/, 'no rule is made on a standby');
+	$reader->quit;
+	$standby->stop;
+	return;
+}
+
+my ($before, @ids) = with_libraries('before', 'pg_stat_statements, cachekit');
+lasting($before, @ids);
+sound($before, 'at the end');
+$before->stop;
+
+my ($after) = with_libraries('after', 'cachekit, pg_stat_statements');
+
+# The extension without its library: no row, and no error.
+$after->append_conf('postgresql.conf', "shared_preload_libraries = 'cachekit'\n");
+$after->restart;
+my $rules = $after->safe_psql('postgres', 'SELECT count(*), count(calls), count(query) FROM cachekit_rules');
+is($rules, '2|0|1', 'pg_stat_statements not loaded: the rules');
+is($after->safe_psql('postgres', 'SELECT count(*) FROM cachekit_advice'), '0',
+	'pg_stat_statements not loaded: no advice');
+is($after->safe_psql('postgres', 'SELECT DISTINCT state FROM cachekit_rules'), 'no_query_id',
+	'nobody computes query identifiers');
+$after->stop;
+
+done_testing();
