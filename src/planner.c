@@ -24,7 +24,8 @@
  * what was estimated dear really is, the scan finds out.
  *
  * What a plan is made for is fixed when it is made: a prepared statement that
- * was planned in mode off stays as it is.
+ * was planned in mode off stays as it is.  A change of rules makes others anew,
+ * since their plans list the table of rules among what they depend on.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +52,7 @@
 #include "guc.h"
 #include "hint.h"
 #include "planner.h"
+#include "rules.h"
 #include "scan.h"
 #include "segment.h"
 #include "track.h"
@@ -147,11 +149,27 @@ wish_by_hint(CkHint *hint, CkWish *wish)
 			ck_cell_of_tag(MyDatabaseId, lfirst(lc), strlen(lfirst(lc)));
 }
 
-/* Does anybody want it to be cached?  Then *wish says how. */
+static void
+wish_by_rule(const CkRule *rule, CkWish *wish)
+{
+	wish->origin = CK_ORIGIN_RULE;
+	wish->has_ttl = rule->has_ttl;
+	wish->ttl = rule->ttl;
+	wish->swr = rule->swr;
+	wish->keep_warm = rule->keep_warm;
+	wish->ntags = rule->ntags;
+	memcpy(wish->tags, rule->tags, rule->ntags * sizeof(uint32));
+}
+
+/*
+ * Does anybody want it to be cached?  Then *wish says how.  A hint has the
+ * last word, then a rule.
+ */
 static bool
 is_wanted(Planning *planning)
 {
 	CkHint		hint;
+	const CkRule *rule;
 	CkWish	   *wish = &planning->wish;
 
 	if (ck_guc_mode == CK_MODE_OFF)
@@ -165,8 +183,14 @@ is_wanted(Planning *planning)
 		wish_by_hint(&hint, wish);
 		return true;
 	}
-	if (ck_guc_mode != CK_MODE_AUTO || RecoveryInProgress())
+	rule = ck_rules_find(planning->parse->queryId);
+	if (RecoveryInProgress() || (rule == NULL && ck_guc_mode != CK_MODE_AUTO))
 		return false;
+	if (rule != NULL)
+	{
+		wish_by_rule(rule, wish);
+		return true;
+	}
 	memset(wish, 0, offsetof(CkWish, tags));
 	wish->origin = CK_ORIGIN_AUTO;
 	return true;
@@ -407,6 +431,34 @@ plan_automatically(Planning *planning)
 	return plan;
 }
 
+/*
+ * Let a plan that may be kept (it is not made for known parameters) depend on
+ * the table of rules.
+ */
+static PlannedStmt *
+depend_on_rules(Planning *planning, PlannedStmt *plan)
+{
+	Oid			table;
+
+	if (plan->queryId == 0 || planning->params != NULL)
+		return plan;
+	table = ck_rules_table();
+	if (OidIsValid(table))
+		plan->relationOids = lappend_oid(plan->relationOids, table);
+	return plan;
+}
+
+static PlannedStmt *
+plan_query(Planning *planning)
+{
+	if (!is_wanted(planning) || !OidIsValid(ck_extension_namespace()))
+		return plan_next(planning);
+	if (planning->wish.origin == CK_ORIGIN_AUTO && ck_guc_admission &&
+		!ck_query_known(planning->statement, planning->len))
+		return plan_automatically(planning);
+	return plan_cached(planning);
+}
+
 /* The hook. */
 PlannedStmt *
 ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo params)
@@ -420,10 +472,5 @@ ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo par
 	if (ck_guc_mode == CK_MODE_OFF || !is_eligible(parse, text, cursor_options))
 		return plan_next(&planning);
 	find_statement(&planning);
-	if (!is_wanted(&planning) || !OidIsValid(ck_extension_namespace()))
-		return plan_next(&planning);
-	if (planning.wish.origin == CK_ORIGIN_AUTO && ck_guc_admission &&
-		!ck_query_known(planning.statement, planning.len))
-		return plan_automatically(&planning);
-	return plan_cached(&planning);
+	return depend_on_rules(&planning, plan_query(&planning));
 }
