@@ -181,8 +181,8 @@ sub lasting
 	is($one->query_safe('SELECT cachekit_stat_rule(1)'), 'active', 'made by another session');
 	$one->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders');
 	$node->safe_psql('postgres', 'SELECT cache_rule_drop(1)');
-	is($one->query_safe('SELECT count(*) FROM users; SELECT cachekit_stat_rule(1)'),
-		"0\ninactive", 'dropped, whatever the snapshot');
+	is($one->query_safe('SELECT count(*) > 0 FROM users; SELECT cachekit_stat_rule(1)'),
+		"t\ninactive", 'dropped, whatever the snapshot');
 	$one->query_safe('COMMIT');
 
 	# two at once
@@ -221,12 +221,105 @@ sub lasting
 	return;
 }
 
+# counted(NODE, SESSION, SQL): its answer, and how many hits it counted
+sub counted
+{
+	my ($node, $session, $sql) = @_;
+	my $before = counters($node)->{hits};
+	my $answer = $session->query_safe($sql);
+
+	return "$answer, " . (counters($node)->{hits} - $before);
+}
+
+# The identifier of a query, which has run.
+sub identifier
+{
+	my ($node, $text) = @_;
+
+	return $node->safe_psql('postgres',
+		qq{SELECT queryid FROM "S t".pg_stat_statements WHERE query = \$q\$$text\$q\$});
+}
+
+# What rules do to queries
+sub effects
+{
+	my ($node) = @_;
+	my $q = 'SELECT count(*) FROM users WHERE id > 0';
+	my $name = 'SELECT count(*) FROM users WHERE id > $1';
+	my $session = $node->background_psql('postgres', on_error_stop => 1);
+	my $add = 'INSERT INTO users VALUES (1, $$x$$)';
+
+	# not tracked: by a ttl
+	$node->safe_psql('postgres', "TRUNCATE users; $add");
+	is(counted($node, $session, "$q; $q"), "1\n1, 0", 'without a rule');
+	my $id = identifier($node, $name);
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id, ttl => '1 hour', tags => '{users}')");
+	is(counted($node, $session, "$q; $q"), "1\n1, 1", 'with a ttl: the second is a hit');
+	is(counted($node, $session, 'SELECT count(*) FROM users WHERE id > 1'), '0, 0',
+		'other constants, another entry');
+	$node->safe_psql('postgres', $add);
+	is(counted($node, $session, $q), '1, 1', 'as old as the ttl allows');
+	is(counted($node, $session, "/*+ nocache */ $q"), '2, 0', 'a hint has the last word');
+	is(counted($node, $session, "BEGIN ISOLATION LEVEL SERIALIZABLE; $q; COMMIT"), '2, 0',
+		'not under SERIALIZABLE');
+	is(counted($node, $session, "SET cachekit.mode = off; $q; RESET cachekit.mode"), '2, 0',
+		'not in mode off');
+	like($session->query_safe("EXPLAIN (COSTS OFF) $q"), qr/CachedResult/, 'EXPLAIN');
+	$session->query_safe(q{SELECT cache_invalidate_tag('users')});
+	is(counted($node, $session, $q), '2, 0', 'its tag was invalidated');
+	$node->safe_psql('postgres', $add);
+	is(counted($node, $session, $q), '2, 1', 'stored again');
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id, ttl => '1 hour', enabled => false)");
+	is(counted($node, $session, $q), '3, 0', 'disabled');
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id, ttl => '1 hour', tags => '{users}')");
+	is(counted($node, $session, $q), '2, 1', 'enabled again');
+	$node->safe_psql('postgres', "SELECT cache_rule_drop($id)");
+	is(counted($node, $session, $q), '3, 0', 'dropped');
+
+	# not tracked, and no ttl: it runs
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id)");
+	is(counted($node, $session, "$q; $q"), "3\n3, 0", 'not tracked, no ttl');
+
+	# tracked: exact
+	$node->safe_psql('postgres', q{SELECT cache_track('users')});
+	is(counted($node, $session, "$q; $q"), "3\n3, 1", 'tracked');
+	$node->safe_psql('postgres', $add);
+	is(counted($node, $session, "$q; $q"), "4\n4, 1", 'and exact');
+	is(counted($node, $session, "BEGIN; $add; $q; ROLLBACK; $q"), "5\n4, 1", 'own writes');
+
+	# plans that are kept: made anew when the rules change
+	$session->query_safe("SELECT cache_rule_drop($id)");
+	$session->query_safe('SET plan_cache_mode = force_generic_plan');
+	$session->query_safe("PREPARE p(int) AS $name; EXECUTE p(0); EXECUTE p(0)");
+	is(counted($node, $session, 'EXECUTE p(0); EXECUTE p(0)'), "4\n4, 0", 'a kept plan');
+	$id = identifier($node, "PREPARE p(int) AS $name") || identifier($node, $name);
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id)");
+	is(counted($node, $session, 'EXECUTE p(0); EXECUTE p(0)'), "4\n4, 1", 'a rule comes');
+	$node->safe_psql('postgres', "SELECT cache_rule_drop($id)");
+	is(counted($node, $session, 'EXECUTE p(0); EXECUTE p(0)'), "4\n4, 0", 'and goes');
+
+	# inside of functions
+	$session->query_safe('CREATE FUNCTION f() RETURNS SETOF int LANGUAGE plpgsql AS '
+		  . '$$ BEGIN RETURN QUERY SELECT max(id) + 1000 FROM users; END $$; '
+		  . 'SET pg_stat_statements.track = $$all$$; SELECT f()');
+	$id = $node->safe_psql('postgres',
+		q{SELECT queryid FROM "S t".pg_stat_statements WHERE query LIKE 'SELECT max(id) + $1%' AND NOT toplevel});
+	$node->safe_psql('postgres', "SELECT cache_rule_create($id)");
+	is(counted($node, $session, 'SELECT f(); SELECT f(); SELECT f()'), "1001\n1001\n1001, 2",
+		'in a function');
+	$node->safe_psql('postgres', "SELECT cache_rule_drop($id)");
+	$session->quit;
+	return;
+}
+
 my ($before, @ids) = with_libraries('before', 'pg_stat_statements, cachekit');
+effects($before);
 lasting($before, @ids);
 sound($before, 'at the end');
 $before->stop;
 
 my ($after) = with_libraries('after', 'cachekit, pg_stat_statements');
+effects($after);
 
 # The extension without its library: no row, and no error.
 $after->append_conf('postgresql.conf', "shared_preload_libraries = 'cachekit'\n");
