@@ -22,6 +22,9 @@ SELECT * FROM rules();
 SET compute_query_id = off;
 SELECT queryid, state FROM rules();
 SET compute_query_id = on;
+SET cachekit.mode = off;
+SELECT queryid, state FROM rules();
+RESET cachekit.mode;
 
 -- what a rule can not be
 SELECT cache_rule_create(NULL);

@@ -28,6 +28,7 @@
 
 #include "args.h"
 #include "compat.h"
+#include "guc.h"
 #include "rules.h"
 #include "statements.h"
 
@@ -254,6 +255,8 @@ cachekit_stat_rule(PG_FUNCTION_ARGS)
 
 	if (ck_rules_find((uint64) PG_GETARG_INT64(0)) == NULL)
 		state = "inactive";
+	else if (ck_guc_mode == CK_MODE_OFF)
+		state = "mode_off";
 	else if (!IsQueryIdEnabled())
 		state = "no_query_id";
 	PG_RETURN_TEXT_P(cstring_to_text(state));
