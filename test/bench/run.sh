@@ -8,10 +8,10 @@
 set -u
 RUNS=${RUNS:-5}
 SECS=${SECS:-3}
-ONLY=${ONLY:-get clients socket update bulk memory zipf herd}
+ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall}
 export PGOPTIONS='-c client_min_messages=warning'
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'stop_second_server; rm -rf "$dir"' EXIT
 
 sql() { psql -qXAt -v ON_ERROR_STOP=1 "$@"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
@@ -205,6 +205,8 @@ SQL
   row "all answered within (50 psql processes started and ended)" "1.2 s + overhead" \
     "$(calc "$end - $start") s"
 }
+
+. "$(dirname "$0")/transparent.sh"
 
 setup >/dev/null || exit 1
 sql -c "SELECT version()"

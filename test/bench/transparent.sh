@@ -1,0 +1,159 @@
+# transparent.sh
+#   Transparent mode: sourced by run.sh, whose functions it uses.  Two figures
+#   compare with a server that has not loaded the library: it is made here.
+
+AUTO_RUNS=$((RUNS * 2 + 1))     # for ratios near to 1
+
+# ratio RUNS FUNCTION-A FUNCTION-B: median of B / A, taking turns in who is
+# first.
+ratio() {
+  local i a b
+
+  for i in $(seq "$1"); do
+    if [ $((i % 2)) = 0 ]; then a=$("$2"); b=$("$3"); else b=$("$3"); a=$("$2"); fi
+    calc "$b / $a"
+    echo
+  done | median
+}
+
+# pgbench_tps ARGUMENTS...: of the built-in scripts
+pgbench_tps() { pgbench -n -c 2 -j 2 -T "$SECS" "$@" 2>/dev/null |
+  sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
+# script_tps PROTOCOL FILE
+script_tps() { pgbench -n -c 1 -M "$1" -T "$SECS" -f "$2" 2>/dev/null |
+  sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
+
+# ---- hits ----
+
+hit_setup() {
+  sql >/dev/null <<'SQL'
+DROP TABLE IF EXISTS shop, customer, sale, item, many_result;
+CREATE TABLE shop AS SELECT g AS id, 'shop ' || g AS name FROM generate_series(1, 100) g;
+CREATE TABLE customer AS SELECT g AS id, 'customer ' || g AS name FROM generate_series(1, 1000) g;
+CREATE TABLE sale AS SELECT g AS id, g % 100 + 1 AS shop, g % 1000 + 1 AS customer
+  FROM generate_series(1, 100000) g;
+CREATE TABLE item AS SELECT g AS id, g % 100000 + 1 AS sale, g % 97 AS amount
+  FROM generate_series(1, 200000) g;
+SELECT cache_track('shop'), cache_track('customer'), cache_track('sale'), cache_track('item');
+CREATE UNLOGGED TABLE many_result AS SELECT id, customer, 'sale ' || id AS name
+  FROM sale ORDER BY id LIMIT 10000;
+VACUUM ANALYZE;
+SQL
+  echo "SELECT 1;" >"$dir/one.sql"
+  cat >"$dir/join.sql" <<'SQL'
+/*+ cachekit */ SELECT s.name, c.name, sum(i.amount) FROM shop s JOIN sale ON sale.shop = s.id
+JOIN customer c ON c.id = sale.customer JOIN item i ON i.sale = sale.id
+WHERE s.id = 7 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 10;
+SQL
+  echo "/*+ cachekit */ SELECT id, customer, 'sale ' || id AS name FROM sale ORDER BY id LIMIT 10000;" \
+    >"$dir/many.sql"
+  echo "SELECT id, customer, name FROM many_result;" >"$dir/many_table.sql"
+}
+
+# is_hit FILE: else the figure would be another one
+is_hit() {
+  sql -f "$1" -c "EXPLAIN $(cat "$1")" | grep -q 'Cache: hit' ||
+    { echo "not answered from the cache: $1" >&2; return 1; }
+}
+
+# discarded_ms FILE: what the executor takes, with the rows thrown away
+discarded_ms() {
+  for _ in 1 2 3 4 5 6 7; do echo "EXPLAIN (ANALYZE, TIMING OFF) $(cat "$1")"; done |
+    sql -f - | sed -n 's/^Execution Time: \([0-9.]*\) ms/\1/p' | median
+}
+
+one_tps() { script_tps "$protocol" "$dir/one.sql"; }
+join_tps() { script_tps "$protocol" "$dir/join.sql"; }
+many_tps() { script_tps prepared "$dir/many.sql"; }
+many_table_tps() { script_tps prepared "$dir/many_table.sql"; }
+many_rate() { calc "1 / $(discarded_ms "$dir/many.sql")"; }
+many_table_rate() { calc "1 / $(discarded_ms "$dir/many_table.sql")"; }
+
+bench_hit() {
+  hit_setup
+  is_hit "$dir/join.sql" && is_hit "$dir/many.sql" || return 1
+  protocol=prepared
+  row "hit of a join of 4 tables, prepared, against SELECT 1" "at least 0.8x" \
+    "$(ratio "$RUNS" one_tps join_tps)x"
+  for protocol in simple extended; do
+    row "the same, $protocol protocol" "at least 0.3x" \
+      "$(ratio "$RUNS" one_tps join_tps)x"
+  done
+  row "hit of 10,000 rows against a scan of a table of them" "at least 1.2x" \
+    "$(ratio "$RUNS" many_table_rate many_rate)x"
+  row "(the same, sent to the client)" "" \
+    "$(ratio "$RUNS" many_table_tps many_tps)x"
+}
+
+# ---- what others pay ----
+
+pgbench_setup() { pgbench -q -i -s 5 >/dev/null 2>&1; sql -c 'VACUUM ANALYZE'; }
+
+# second_server: without the library; sets BARE to its directory
+second_server() {
+  local bin
+
+  [ -z "${BARE:-}" ] || return 0
+  bin=$(pg_config --bindir)
+  BARE=$dir/bare
+  "$bin/initdb" -D "$BARE" -U "$PGUSER" -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
+  # as the first one, but for the library
+  sql -c "SELECT format('%s = ''%s''', name, replace(setting, '''', '''''') || coalesce(unit, ''))
+          FROM pg_settings WHERE source = 'configuration file' AND name NOT LIKE 'cachekit%'
+            AND unit IS DISTINCT FROM '8kB'
+            AND name NOT IN ('shared_preload_libraries', 'unix_socket_directories')" \
+    >>"$BARE/postgresql.conf"
+  printf "unix_socket_directories = '%s'\nlisten_addresses = ''\n" "$BARE" >>"$BARE/postgresql.conf"
+  "$bin/pg_ctl" -D "$BARE" -l "$BARE.log" -w -s start ||
+    { cat "$BARE.log" >&2; return 1; }
+  (on_bare && pgbench_setup)
+}
+
+on_bare() { export PGHOST=$BARE; }
+stop_second_server() {
+  [ ! -f "${BARE:-}/postmaster.pid" ] || "$(pg_config --bindir)/pg_ctl" -D "$BARE" -m immediate -s stop
+}
+
+with_settings() { PGOPTIONS="$PGOPTIONS $1" pgbench_tps "${@:2}"; }
+select_bare() { (on_bare && pgbench_tps -M prepared -S); }
+tpcb_bare() { (on_bare && pgbench_tps -M prepared); }
+select_off() { with_settings "-c cachekit.mode=off" -M prepared -S; }
+tpcb_off() { with_settings "-c cachekit.mode=off" -M prepared; }
+select_auto() { with_settings "-c cachekit.mode=auto" -M prepared -S; }
+tpcb_auto() { with_settings "-c cachekit.mode=auto" -M prepared; }
+select_auto_simple() { with_settings "-c cachekit.mode=auto" -M simple -S; }
+select_off_simple() { with_settings "-c cachekit.mode=off" -M simple -S; }
+
+bench_library() {
+  pgbench_setup && second_server || return 1
+  row "library loaded, mode off, against none: select-only" "at least 0.99x" \
+    "$(ratio "$AUTO_RUNS" select_bare select_off)x"
+  row "the same, TPC-B" "at least 0.99x" \
+    "$(ratio "$AUTO_RUNS" tpcb_bare tpcb_off)x"
+}
+
+bench_auto() {
+  pgbench_setup
+  row "mode auto against off: select-only" "at least 0.98x" \
+    "$(ratio "$AUTO_RUNS" select_off select_auto)x"
+  row "(the same, simple protocol)" "" \
+    "$(ratio "$AUTO_RUNS" select_off_simple select_auto_simple)x"
+  row "the same, TPC-B" "at least 0.98x" \
+    "$(ratio "$AUTO_RUNS" tpcb_off tpcb_auto)x"
+}
+
+# Tracking without triggers is a setting of the server: taken in turn.
+set_track() {
+  sql -c "ALTER SYSTEM SET cachekit.track = '$1'" -c 'SELECT pg_reload_conf()' >/dev/null
+}
+tpcb_triggers() { set_track triggers; tpcb_off; }
+tpcb_all() { set_track all; tpcb_off; }
+
+bench_trackall() {
+  [ -n "$(sql -c "SELECT 1 FROM pg_settings WHERE name = 'cachekit.track'
+                  AND context IN ('sighup', 'superuser', 'user')")" ] || return 0
+  pgbench_setup
+  row "every table tracked without triggers, TPC-B" "at least 0.97x" \
+    "$(ratio "$AUTO_RUNS" tpcb_triggers tpcb_all)x"
+  sql -c 'ALTER SYSTEM RESET cachekit.track' -c 'SELECT pg_reload_conf()' >/dev/null
+}
