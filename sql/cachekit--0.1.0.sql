@@ -440,20 +440,25 @@ SELECT * FROM cachekit_stat_queries();
 COMMENT ON VIEW cachekit_queries IS
 'statistics of cached queries of this database, by text';
 
-CREATE FUNCTION cachekit_stat_table(tbl regclass, OUT tracked boolean, OUT gap text)
+CREATE FUNCTION cachekit_stat_table(tbl regclass, OUT tracked boolean, OUT gap text,
+	OUT tracker text)
 RETURNS record
 AS 'MODULE_PATHNAME', 'cachekit_stat_table'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION cachekit_stat_table(regclass) IS
-'whether every write to a table is seen, and if not, why';
+'whether every write to a table is seen, if not, why, and who watches it';
 
 CREATE VIEW cachekit_tracked_tables AS
-SELECT t.tgrelid::pg_catalog.regclass AS tbl, s.tracked, s.gap
-FROM (SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger
-	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure::pg_catalog.oid) t,
-	 LATERAL cachekit_stat_table(t.tgrelid) s;
+SELECT t.relid::pg_catalog.regclass AS tbl, s.tracked, s.gap, s.tracker
+FROM (SELECT tgrelid AS relid FROM pg_catalog.pg_trigger
+	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure::pg_catalog.oid
+	  UNION
+	  SELECT oid FROM pg_catalog.pg_class
+	  WHERE pg_catalog.current_setting('cachekit.track', true) = 'all'
+		AND relkind IN ('r', 'p') AND relpersistence <> 't' AND oid >= 16384) t,
+	 LATERAL cachekit_stat_table(t.relid) s;
 COMMENT ON VIEW cachekit_tracked_tables IS
-'tables with cachekit''s triggers, and what is missing for exact results';
+'tables with cachekit''s triggers, under cachekit.track = all every table, and what is missing for exact results';
 
 CREATE FUNCTION cachekit_stat_statements(
 	OUT queryid bigint, OUT query text, OUT calls bigint, OUT total_exec_ms float8,

@@ -26,7 +26,7 @@ FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::
 	JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0
 GROUP BY c.oid ORDER BY c.oid::regclass::text COLLATE "C";
 SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY evtname COLLATE "C";
-SELECT name, context, vartype, unit FROM pg_settings WHERE name LIKE 'cachekit.%' AND name NOT LIKE 'cachekit.debug%' AND name <> 'cachekit.memory' ORDER BY name COLLATE "C";
+SELECT name, context, vartype, unit FROM pg_settings WHERE name LIKE 'cachekit.%' AND name NOT LIKE 'cachekit.debug%' AND name NOT IN ('cachekit.memory', 'cachekit.track') ORDER BY name COLLATE "C";
 -- functions of the C library are called by the name that the script gives
 SELECT count(*) FROM pg_proc WHERE probin LIKE '%cachekit%' AND prosrc NOT LIKE 'cachekit%';
 

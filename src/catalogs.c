@@ -3,10 +3,10 @@
  * catalogs.c
  *	  Noticing changes of catalogs that analysed queries were derived from.
  *
- * Three counters, increased by invalidation callbacks.  Whoever keeps what
- * was read from catalogs keeps the counter, too, and compares.  Relations
- * count only if somebody has said that they matter (ck_catalogs_watch), since
- * messages about others come all the time.
+ * Counters, increased by invalidation callbacks.  Whoever keeps what was read
+ * from catalogs keeps the counter, too, and compares.  Where it costs much to
+ * begin anew, relations count only if somebody has said that they matter
+ * (ck_catalogs_watch), since messages about others come all the time.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@
 uint64		ck_catalog_generation = 1;
 uint64		ck_analysis_generation = 1;
 uint64		ck_names_generation = 1;
+uint64		ck_relations_generation = 1;
 
 /* A relation whose changes count. */
 typedef struct CkWatched
@@ -57,6 +58,7 @@ relation_changed_cb(Datum arg, Oid relid)
 {
 	CkWatched  *entry = NULL;
 
+	ck_relations_generation++;
 	if (watched != NULL && OidIsValid(relid))
 		entry = hash_search(watched, &relid, HASH_FIND, NULL);
 	if (entry != NULL || !OidIsValid(relid))

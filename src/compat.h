@@ -30,6 +30,13 @@
 #include "utils/queryjumble.h"
 #endif
 
+/* 16 renamed the fields of tables' statistics. */
+#if PG_VERSION_NUM >= 160000
+#define CkTableStatusId(status) ((status)->id)
+#else
+#define CkTableStatusId(status) ((status)->t_id)
+#endif
+
 /* 17 renamed the shared variable cache of transaction ids. */
 #if PG_VERSION_NUM >= 170000
 #define CkXidVars TransamVariables

@@ -27,6 +27,7 @@ int			ck_guc_max_entry_size = 4096;
 int			ck_guc_memory = 65536;
 int			ck_guc_min_exec_time = 5;
 int			ck_guc_mode = CK_MODE_HINT;
+int			ck_guc_track = CK_TRACK_TRIGGERS;
 
 static const struct config_enum_entry mode_options[] = {
 	{"off", CK_MODE_OFF, false},
@@ -35,6 +36,14 @@ static const struct config_enum_entry mode_options[] = {
 	{"false", CK_MODE_OFF, true},
 	{"no", CK_MODE_OFF, true},
 	{"0", CK_MODE_OFF, true},
+	{NULL, 0, false}
+};
+
+static bool track_at_start = false; /* preloaded, so that "all" can be had */
+
+static const struct config_enum_entry track_options[] = {
+	{"triggers", CK_TRACK_TRIGGERS, false},
+	{"all", CK_TRACK_ALL, false},
 	{NULL, 0, false}
 };
 
@@ -87,17 +96,40 @@ define_debug_settings(void)
 #endif
 
 /*
- * Define all settings.  cachekit.memory can only be a start-time setting when
- * the library is preloaded; loaded later it is read once, by whoever makes
- * the segment.
+ * "all" needs every session to have the library from its beginning.  Where it
+ * is loaded later, say so once and go on with triggers, as SHOW will tell: an
+ * error would refuse ALTER SYSTEM, by which preloading is arranged.
+ */
+static bool
+check_track(int *newval, void **extra, GucSource source)
+{
+	static bool warned = false;
+
+	if (*newval != CK_TRACK_ALL || track_at_start)
+		return true;
+	*newval = CK_TRACK_TRIGGERS;
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cachekit.track = all has no effect"),
+				 errdetail("The library was not loaded at server start."),
+				 errhint("Add cachekit to shared_preload_libraries and restart the server.")));
+	warned = true;
+	return true;
+}
+
+/*
+ * Define all settings.  cachekit.memory and cachekit.track can only be
+ * start-time settings when the library is preloaded; loaded later the former
+ * is read once, by whoever makes the segment, and the latter is "triggers".
  */
 void
 ck_guc_define(void)
 {
-	GucContext	memory_context;
+	GucContext	start_context;
 
-	memory_context = process_shared_preload_libraries_in_progress ?
-		PGC_POSTMASTER : PGC_SIGHUP;
+	track_at_start = process_shared_preload_libraries_in_progress;
+	start_context = track_at_start ? PGC_POSTMASTER : PGC_SIGHUP;
 
 	DefineCustomBoolVariable("cachekit.admission",
 							 "Lets mode auto store a result only when it is asked for again and was worth it before.",
@@ -149,7 +181,7 @@ ck_guc_define(void)
 							"Shared memory of the cache, all included.",
 							NULL, &ck_guc_memory,
 							65536, 1024, 16 * 1024 * 1024,
-							memory_context, GUC_UNIT_KB,
+							start_context, GUC_UNIT_KB,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("cachekit.min_exec_time",
 							"Mode auto stores results that took at least this long to compute.",
@@ -164,6 +196,13 @@ ck_guc_define(void)
 							 CK_MODE_HINT, mode_options,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("cachekit.track",
+							 "Who sees writes: triggers on tracked tables, or the server itself on all.",
+							 "\"all\" needs cachekit in shared_preload_libraries.",
+							 &ck_guc_track,
+							 CK_TRACK_TRIGGERS, track_options,
+							 start_context, 0,
+							 check_track, NULL, NULL);
 	DefineCustomBoolVariable("cachekit.verify",
 							 "Runs the query on every hit, too, and raises an error when the rows differ.",
 							 "For tests: it makes hits slower than misses.",

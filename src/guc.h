@@ -16,6 +16,13 @@ typedef enum CkMode
 	CK_MODE_AUTO				/* and all that are worth it */
 } CkMode;
 
+/* cachekit.track: who sees writes of tables. */
+typedef enum CkTrack
+{
+	CK_TRACK_TRIGGERS,
+	CK_TRACK_ALL				/* preloaded only; triggers besides do no harm */
+} CkTrack;
+
 extern bool ck_guc_admission;
 extern bool ck_guc_enabled;
 extern bool ck_guc_explain;
@@ -27,6 +34,7 @@ extern int	ck_guc_max_entry_size;	/* kB */
 extern int	ck_guc_memory;			/* kB */
 extern int	ck_guc_min_exec_time;	/* milliseconds */
 extern int	ck_guc_mode;			/* CkMode */
+extern int	ck_guc_track;			/* CkTrack; fixed from the server's start */
 #ifdef CACHEKIT_DEBUG
 extern bool ck_guc_debug_twice;
 #else

@@ -7,9 +7,11 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "tcop/utility.h"
 
 #include "admission.h"
 #include "catalogs.h"
@@ -26,6 +28,7 @@
 #include "scan.h"
 #include "segment.h"
 #include "table.h"
+#include "written.h"
 #include "xact.h"
 
 PG_MODULE_MAGIC;
@@ -47,6 +50,8 @@ static const CkXactHooks query_hooks = {
 
 static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
+static ExecutorFinish_hook_type prev_executor_finish = NULL;
+static ProcessUtility_hook_type prev_process_utility = NULL;
 
 static void
 shmem_request(void)
@@ -62,6 +67,42 @@ shmem_startup(void)
 	if (prev_shmem_startup)
 		prev_shmem_startup();
 	ck_segment_shmem_startup();
+}
+
+/* Under cachekit.track = all: statements of other libraries' PRE_COMMIT. */
+static void
+executor_finish(QueryDesc *desc)
+{
+	if (prev_executor_finish)
+		prev_executor_finish(desc);
+	else
+		standard_ExecutorFinish(desc);
+	ck_written_collect_late();
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest,
+				QueryCompletion *completion)
+{
+	if (prev_process_utility)
+		prev_process_utility(statement, text, read_only_tree, context, params,
+							 environment, dest, completion);
+	else
+		standard_ProcessUtility(statement, text, read_only_tree, context, params,
+								environment, dest, completion);
+	ck_written_collect_late();
+}
+
+static void
+track_all(void)
+{
+	ck_written_init();
+	prev_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = executor_finish;
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 }
 
 /*
@@ -94,4 +135,6 @@ _PG_init(void)
 	shmem_request_hook = shmem_request;
 	prev_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = shmem_startup;
+	if (ck_guc_track == CK_TRACK_ALL)
+		track_all();
 }

@@ -37,6 +37,7 @@
 #include "cells.h"
 #include "compat.h"
 #include "counters.h"
+#include "guc.h"
 #include "invalidate.h"
 #include "kv_pending.h"
 #include "segment.h"
@@ -510,7 +511,7 @@ ck_invalidate_extend_family(Oid relid)
 
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		return;
-	if (ck_track_has_triggers(relid, false))
+	if (ck_guc_track == CK_TRACK_ALL || ck_track_has_triggers(relid, false))
 		ck_invalidate_relation(relid);
 	family = ck_track_family(relid, &foreign);
 	if (foreign)

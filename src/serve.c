@@ -45,6 +45,7 @@
 #include "querystats.h"
 #include "segment.h"
 #include "serve.h"
+#include "written.h"
 #include "xact.h"
 
 /* ---------------- may we? ---------------- */
@@ -93,6 +94,7 @@ ck_serve_start(CkRequest *request)
 	if (request->bypass != CK_BYPASS_NONE)
 		return;
 	request->flushes = ck_segment_flushes();
+	ck_written_collect();
 	schema = ck_cell_of(CK_DEP_SCHEMA, MyDatabaseId, 0);
 	if (!ck_stamp_snapshot(request->snapshot, &request->wide))
 		request->bypass = CK_BYPASS_SNAPSHOT;
@@ -204,6 +206,7 @@ ck_serve_bind(CkRequest *request)
 		request->bypass = CK_BYPASS_NOT_CACHEABLE;
 		return;
 	}
+	ck_written_collect();		/* reading the parameters may have written */
 	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
 	if (request->bypass == CK_BYPASS_NONE)
 		request->bypass = stamp_cells(request, request->tags, request->ntags);

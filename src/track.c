@@ -45,6 +45,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_event_trigger.h"
@@ -64,6 +65,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "track.h"
 
 #define MAX_FAMILY	4096
@@ -278,6 +280,41 @@ ck_track_family(Oid relid, bool *foreign)
 	return family.members;
 }
 
+/*
+ * The relations whose cells the change of a row that lies in `relid` itself
+ * concerns (written.c): the table and the partitioned tables above it, also
+ * one that it is just being detached from.  NIL: nothing depends on it.
+ * Palloc'd.  A relation that is gone was dropped by the caller's transaction.
+ */
+List *
+ck_track_row_marks(Oid relid)
+{
+	Family		family = {0};
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	Relation	catalog;
+	bool		is_partition;
+
+	if (!HeapTupleIsValid(tuple))
+		return list_make1_oid(relid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind == RELKIND_TOASTVALUE ||
+		form->relpersistence == RELPERSISTENCE_TEMP)
+	{
+		ReleaseSysCache(tuple);
+		return NIL;
+	}
+	is_partition = form->relispartition;
+	ReleaseSysCache(tuple);
+	family.members = list_make1_oid(relid);
+	if (!is_partition)
+		return family.members;
+	catalog = table_open(InheritsRelationId, AccessShareLock);
+	close_family(&family, catalog, 0, true);
+	table_close(catalog, AccessShareLock);
+	return family.members;
+}
+
 /* ---------------- triggers ---------------- */
 
 /* Does some subscription write to one of these relations? */
@@ -380,6 +417,47 @@ ck_track_has_triggers(Oid relid, bool with_apply)
 	read_triggers(relid, &coverage, NULL, NULL);
 	return covered(&coverage, with_apply);
 }
+
+/* ---------------- without triggers ---------------- */
+
+/* Does the list of written.c tell of every change of the relation's own rows? */
+static bool
+seen_without_triggers(Oid relid)
+{
+	HeapTuple	tuple;
+	Form_pg_class form;
+	bool		result;
+
+	if (ck_guc_track != CK_TRACK_ALL)
+		return false;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	result = form->relkind == RELKIND_PARTITIONED_TABLE ||
+		(form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Who watches the relation itself: "triggers", "all", "both", or NULL.  A
+ * trigger counts even if it is not as it must be.
+ */
+const char *
+ck_track_tracker(Oid relid)
+{
+	StringInfoData triggers;
+	Coverage	coverage;
+
+	initStringInfo(&triggers);
+	read_triggers(relid, &coverage, &triggers, NULL);
+	if (!seen_without_triggers(relid))
+		return triggers.len > 0 ? "triggers" : NULL;
+	return triggers.len > 0 ? "both" : "all";
+}
+
+/* ---------------- DDL ---------------- */
 
 /* Is an event trigger of ours there, for all commands and always? */
 static bool
@@ -505,6 +583,14 @@ describe_member(Oid relid, bool with_apply, CkTracked *result,
 		not_tracked(result, psprintf("foreign table %s", qualified_name(relid)));
 		return;
 	}
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+	{
+		/* a child of one session, whose rows the others do not see */
+		not_tracked(result, psprintf("temporary table %s", qualified_name(relid)));
+		return;
+	}
+	if (seen_without_triggers(relid))
+		return;
 	read_triggers(relid, &coverage, shape, since);
 	result->own_ddl |= coverage.own_ddl;
 	if (!covered(&coverage, with_apply && relkind == RELKIND_RELATION))

@@ -33,9 +33,11 @@ extern Oid	ck_track_namespace(void);
 extern Oid	ck_track_trigger_function(void);
 
 extern List *ck_track_marks(Oid relid);
+extern List *ck_track_row_marks(Oid relid);
 extern List *ck_track_family(Oid relid, bool *foreign);
 extern bool ck_track_needs_apply_triggers(List *family);
 extern bool ck_track_has_triggers(Oid relid, bool with_apply);
+extern const char *ck_track_tracker(Oid relid);
 extern void ck_track_describe(Oid relid, CkTracked *result,
 							  StringInfo shape, List **since);
 extern const char *ck_track_ddl_unwatched(StringInfo shape);

@@ -271,16 +271,17 @@ cachekit_stat_entries(PG_FUNCTION_ARGS)
 
 /* ---------------- tables ---------------- */
 
-/* cachekit_stat_table(regclass) -> (tracked, gap): is every write seen? */
+/* cachekit_stat_table(regclass) -> (tracked, gap, tracker): is every write seen? */
 Datum
 cachekit_stat_table(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[2];
-	bool		nulls[2] = {false};
+	Datum		values[3];
+	bool		nulls[3] = {false};
 	CkTracked	tracked;
 	StringInfoData shape;
 	const char *missing;
+	const char *tracker;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -297,6 +298,10 @@ cachekit_stat_table(PG_FUNCTION_ARGS)
 	nulls[1] = tracked.tracked;
 	if (!nulls[1])
 		values[1] = CStringGetTextDatum(tracked.why_not);
+	tracker = ck_track_tracker(PG_GETARG_OID(0));
+	nulls[2] = tracker == NULL;
+	if (!nulls[2])
+		values[2] = CStringGetTextDatum(tracker);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

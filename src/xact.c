@@ -3,9 +3,10 @@
  * xact.c
  *	  What this transaction has written, and what happens at its end.
  *
- * A write marks its cells in a backend-local set, before the first row
- * changes; nothing shared is touched, and from then on this transaction
- * bypasses the cache for what depends on these cells.  The set follows
+ * A write marks its cells in a backend-local set: a trigger does so before the
+ * first row changes, or written.c does before anybody asks.  Nothing shared is
+ * touched, and from then on this transaction bypasses the cache for what
+ * depends on these cells.  The set follows
  * savepoints.  At PRE_COMMIT (and PRE_PREPARE) the transaction registers in
  * the cells, which is before anybody can see it; after the commit it records
  * itself, unless a reader has done so already.
@@ -30,6 +31,7 @@
 #include "lease.h"
 #include "segment.h"
 #include "table.h"
+#include "written.h"
 #include "xact.h"
 
 #define MAX_HOOKS	4
@@ -136,13 +138,20 @@ fix_own_xid(void)
 void
 ck_xact_mark(uint32 cell)
 {
+	ck_xact_mark_at(cell, GetCurrentTransactionNestLevel());
+}
+
+/* The same, and it did so at the given subtransaction level (1 is the top). */
+void
+ck_xact_mark_at(uint32 cell, int nest)
+{
 	CkLocalMark *mark;
 
 	if (is_marked(cell))
 		return;
 	mark = add_mark();
 	mark->cell = cell;
-	mark->nest = GetCurrentTransactionNestLevel();
+	mark->nest = nest;
 	mark->registered = false;
 	set_bit(cell, true);
 	nmarks++;
@@ -171,6 +180,13 @@ ck_xact_mark_lost(void)
 	}
 }
 
+/* Is it past PRE_COMMIT, so that what is marked now is registered at once? */
+bool
+ck_xact_is_registered(void)
+{
+	return past_pre_commit;
+}
+
 static void
 forget_all(void)
 {
@@ -188,6 +204,7 @@ register_all(void)
 {
 	FullTransactionId xid = GetTopFullTransactionIdIfAny();
 
+	ck_written_collect();
 	past_pre_commit = true;
 	if ((nmarks == 0 && !lost) || !FullTransactionIdIsValid(xid))
 		return;
@@ -229,6 +246,7 @@ unregister_all(void)
 static void
 at_end(void)
 {
+	ck_written_at_end();
 	ck_lease_at_end(0);
 	if (ck_segment_attached())
 		ck_table_flush_hits();
@@ -246,6 +264,7 @@ at_pre_prepare(void)
 static void
 at_commit(void)
 {
+	ck_written_at_commit();
 	record_all();
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->commit)

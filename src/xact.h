@@ -27,7 +27,9 @@ extern void ck_xact_init(void);
 extern void ck_xact_add_hooks(const CkXactHooks *hooks);
 
 extern void ck_xact_mark(uint32 cell);
+extern void ck_xact_mark_at(uint32 cell, int nest);
 extern void ck_xact_mark_lost(void);
 extern bool ck_xact_is_dirty(uint32 cell);
+extern bool ck_xact_is_registered(void);
 
 #endif							/* CK_XACT_H */
