@@ -10,9 +10,10 @@
 #include <limits.h>
 
 #include "miscadmin.h"
-#include "utils/guc.h"
+#include "utils/guc_tables.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "debug_point.h"
 #include "guc.h"
 
@@ -215,4 +216,18 @@ ck_guc_define(void)
 #endif
 
 	MarkGUCPrefixReserved("cachekit");
+}
+
+/* The setting, PostgreSQL's own among them, that has this variable. */
+struct config_bool *
+ck_guc_find_bool(const bool *variable)
+{
+	int			n;
+	struct config_generic **settings = CkGucVariables(&n);
+
+	for (int i = 0; i < n; i++)
+		if (settings[i]->vartype == PGC_BOOL &&
+			((struct config_bool *) settings[i])->variable == variable)
+			return (struct config_bool *) settings[i];
+	elog(ERROR, "could not find a setting");
 }

@@ -41,6 +41,9 @@ extern bool ck_guc_debug_twice;
 #define ck_guc_debug_twice false
 #endif
 
+struct config_bool;
+
 extern void ck_guc_define(void);
+extern struct config_bool *ck_guc_find_bool(const bool *variable);
 
 #endif							/* CK_GUC_H */

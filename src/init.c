@@ -10,8 +10,10 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
 #include "tcop/utility.h"
+#include "utils/guc_tables.h"
 
 #include "admission.h"
 #include "catalogs.h"
@@ -52,6 +54,7 @@ static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
 static ExecutorFinish_hook_type prev_executor_finish = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
+static GucBoolAssignHook prev_track_counts = NULL;
 
 static void
 shmem_request(void)
@@ -69,7 +72,9 @@ shmem_startup(void)
 	ck_segment_shmem_startup();
 }
 
-/* Under cachekit.track = all: statements of other libraries' PRE_COMMIT. */
+/* ---------------- under cachekit.track = all ---------------- */
+
+/* Statements of other libraries' PRE_COMMIT callbacks: see written.c. */
 static void
 executor_finish(QueryDesc *desc)
 {
@@ -96,14 +101,28 @@ process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 }
 
 static void
+assign_track_counts(bool newval, void *extra)
+{
+	ck_written_counting(newval);
+	if (prev_track_counts)
+		prev_track_counts(newval, extra);
+}
+
+static void
 track_all(void)
 {
-	ck_written_init();
+	struct config_bool *track_counts = ck_guc_find_bool(&pgstat_track_counts);
+
+	prev_track_counts = track_counts->assign_hook;
+	track_counts->assign_hook = assign_track_counts;
+	ck_xact_add_hooks(&ck_written_hooks);
 	prev_executor_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = executor_finish;
 	prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 }
+
+/* ---------------- loading ---------------- */
 
 /*
  * Runs in the postmaster when preloaded, else in each backend on its first

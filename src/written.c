@@ -29,7 +29,7 @@
  *  - track_counts = off.  Whether a relation is counted is decided by the
  *	  value of the setting when the relation is opened, which may be any moment
  *	  before the change; so looking at the value at statement boundaries would
- *	  not do.  We put an assign hook on PostgreSQL's setting: if it was off at
+ *	  not do.  init.c puts an assign hook on PostgreSQL's setting: if it was off at
  *	  any moment of a transaction that writes, the transaction counts as having
  *	  written everything in its database (the schema cell, on which every entry
  *	  depends).  No session can take the hook away; it is there before any
@@ -59,7 +59,6 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "utils/guc_tables.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
@@ -71,7 +70,6 @@
 #include "segment.h"
 #include "track.h"
 #include "written.h"
-#include "xact.h"
 
 #define MAX_REMEMBERED	10000
 
@@ -89,7 +87,6 @@ static MemoryContext concerned_context = NULL;
 
 /* track_counts was off at some moment of this transaction */
 static bool uncounted = false;
-static GucBoolAssignHook prev_track_counts_assign = NULL;
 
 /* the top of the outermost level's list when it was last collected */
 static PgStat_TableXactStatus *collected = NULL;
@@ -97,37 +94,16 @@ static PgStat_TableXactStatus *collected = NULL;
 /* ---------------- track_counts ---------------- */
 
 /*
- * Called before the variable changes, for SET, SET LOCAL, their ends, SET
- * clauses of functions, and changes of configuration files alike.  What
- * happens to it between transactions is seen by the value that is left.
+ * Called by the setting's assign hook before the variable changes: for SET, SET
+ * LOCAL, their ends, SET clauses of functions, and changes of configuration
+ * files alike.  What happens to it between transactions is seen by the value
+ * that is left.
  */
-static void
-track_counts_assigned(bool newval, void *extra)
-{
-	if (IsTransactionState() && !(newval && pgstat_track_counts))
-		uncounted = true;
-	if (prev_track_counts_assign)
-		prev_track_counts_assign(newval, extra);
-}
-
 void
-ck_written_init(void)
+ck_written_counting(bool on)
 {
-	int			n;
-	struct config_generic **settings = CkGucVariables(&n);
-
-	for (int i = 0; i < n; i++)
-	{
-		struct config_bool *setting = (struct config_bool *) settings[i];
-
-		if (settings[i]->vartype != PGC_BOOL ||
-			setting->variable != &pgstat_track_counts)
-			continue;
-		prev_track_counts_assign = setting->assign_hook;
-		setting->assign_hook = track_counts_assigned;
-		return;
-	}
-	elog(FATAL, "could not find the setting \"track_counts\"");
+	if (IsTransactionState() && !(on && pgstat_track_counts))
+		uncounted = true;
 }
 
 /* ---------------- cells of a table ---------------- */
@@ -257,13 +233,12 @@ ck_written_collect_late(void)
  * Everybody sees us already.  New tables are put at the top of the list, and
  * at this point nothing has left it; ON COMMIT DROP adds catalogs.
  */
-void
-ck_written_at_commit(void)
+static void
+look_for_late_changes(void)
 {
 	PgStat_TableXactStatus *t;
 
-	if (ck_guc_track != CK_TRACK_ALL ||
-		!TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
 		!OidIsValid(MyDatabaseId) || !ck_segment_attached())
 		return;
 	for (t = pgstat_get_xact_stack_level(1)->first; t != NULL && t != collected; t = t->next)
@@ -275,9 +250,23 @@ ck_written_at_commit(void)
 	}
 }
 
-void
-ck_written_at_end(void)
+static void
+at_end(void)
 {
 	uncounted = false;
 	collected = NULL;
 }
+
+static void
+at_commit(void)
+{
+	look_for_late_changes();
+	at_end();
+}
+
+const CkXactHooks ck_written_hooks = {
+	.pre_register = ck_written_collect,
+	.commit = at_commit,
+	.prepare = at_end,
+	.abort = at_end
+};

@@ -8,8 +8,10 @@
 #ifndef CK_WRITTEN_H
 #define CK_WRITTEN_H
 
-/* Once, in the postmaster, under cachekit.track = all. */
-extern void ck_written_init(void);
+#include "xact.h"
+
+/* track_counts is about to be set.  Raises and allocates nothing. */
+extern void ck_written_counting(bool on);
 
 /*
  * Mark the cells of every table that this transaction has changed by now, at
@@ -22,10 +24,6 @@ extern void ck_written_collect(void);
 /* After a statement: as above, if the transaction has registered already. */
 extern void ck_written_collect_late(void);
 
-/* In the commit callback: a change that escaped; allocates and raises nothing. */
-extern void ck_written_at_commit(void);
-
-/* At the end of any transaction. */
-extern void ck_written_at_end(void);
+extern const CkXactHooks ck_written_hooks;
 
 #endif							/* CK_WRITTEN_H */

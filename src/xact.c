@@ -31,10 +31,9 @@
 #include "lease.h"
 #include "segment.h"
 #include "table.h"
-#include "written.h"
 #include "xact.h"
 
-#define MAX_HOOKS	4
+#define MAX_HOOKS	8
 
 /* A cell that this transaction has written to. */
 typedef struct CkLocalMark
@@ -204,7 +203,9 @@ register_all(void)
 {
 	FullTransactionId xid = GetTopFullTransactionIdIfAny();
 
-	ck_written_collect();
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->pre_register)
+			hooks[i]->pre_register();
 	past_pre_commit = true;
 	if ((nmarks == 0 && !lost) || !FullTransactionIdIsValid(xid))
 		return;
@@ -246,7 +247,6 @@ unregister_all(void)
 static void
 at_end(void)
 {
-	ck_written_at_end();
 	ck_lease_at_end(0);
 	if (ck_segment_attached())
 		ck_table_flush_hits();
@@ -264,7 +264,6 @@ at_pre_prepare(void)
 static void
 at_commit(void)
 {
-	ck_written_at_commit();
 	record_all();
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->commit)
@@ -283,6 +282,16 @@ at_abort(void)
 }
 
 static void
+at_prepare(void)
+{
+	forget_all();				/* stays registered: see the banner */
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->prepare)
+			hooks[i]->prepare();
+	at_end();
+}
+
+static void
 xact_cb(XactEvent event, void *arg)
 {
 	switch (event)
@@ -297,8 +306,7 @@ xact_cb(XactEvent event, void *arg)
 			at_commit();
 			break;
 		case XACT_EVENT_PREPARE:
-			forget_all();		/* stays registered: see the banner */
-			at_end();
+			at_prepare();
 			break;
 		case XACT_EVENT_ABORT:
 			at_abort();

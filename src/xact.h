@@ -10,15 +10,18 @@
 
 /*
  * Work of other modules at the end of (sub)transactions; installed once by
- * init.c.  commit and abort must not raise errors.  commit runs after this
- * transaction's writes are recorded in the cells; pre_prepare may raise.
- * nest is the level of the subtransaction that ends (2 is the first).
+ * init.c.  pre_register runs before the marks are registered, at PRE_COMMIT and
+ * PRE_PREPARE, after pre_prepare; both may raise errors, the others must not.
+ * commit runs after this transaction's writes are recorded in the cells.  nest
+ * is the level of the subtransaction that ends (2 is the first).
  */
 typedef struct CkXactHooks
 {
+	void		(*pre_register) (void);
 	void		(*commit) (void);
 	void		(*abort) (void);
 	void		(*pre_prepare) (void);
+	void		(*prepare) (void);
 	void		(*sub_commit) (int nest);
 	void		(*sub_abort) (int nest);
 } CkXactHooks;

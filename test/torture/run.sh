@@ -6,7 +6,7 @@
 #   or `make torture`, which build with assertions and debug points and put
 #   the programs into PATH; starts servers of its own.
 #
-#   exact runs   in both memory modes, without and with random delays at every
+#   exact runs   in both memory modes and with both trackers, without and with random delays at every
 #                step of the algorithm, and with cachekit.verify: no mismatch
 #                may occur, and the cache must have answered often enough
 #   controls     the same storm against algorithms broken on purpose: the
@@ -42,12 +42,13 @@ trap 'exit 130' INT TERM HUP
 
 sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
 
-# start MODE
+# start MODE [SETTING]
 start() {
   initdb -D "$WORK/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
     --no-instructions >"$WORK/initdb" 2>&1 || { cat "$WORK/initdb"; exit 1; }
   {
     cat "$HERE/../$1.conf"
+    echo "${2:-}"
     echo "listen_addresses = ''"
     echo "unix_socket_directories = '$WORK'"
     echo "max_prepared_transactions = 20"
@@ -107,6 +108,7 @@ storm() {
   clients 1 w_subxact "$t"
   clients 2 w_part "$t"
   clients 12 w_burst "$t"
+  clients 1 w_uncounted "$t"
   wait $(jobs -p | grep -vx "$finisher")
   rm "$WORK/storm"
   wait "$finisher"
@@ -171,7 +173,7 @@ control_time=$((SECONDS_ALL / 12))
 [ $control_time -ge 5 ] || control_time=5
 [ $control_time -le 10 ] || control_time=10
 share() {
-  local t=$(((SECONDS_ALL - 4 * control_time) * $1 / 100))
+  local t=$(((SECONDS_ALL - 6 * control_time) * $1 / 100))
 
   echo $((t < 3 ? 3 : t))
 }
@@ -181,16 +183,24 @@ FAULT='-c cachekit.debug_delay=1000 -c cachekit.debug_fault'
 
 printf '%-24s %8s %10s %10s %5s %5s %11s\n' run seconds checks hits '' ddl mismatches
 start preload
-run exact exact-preload "$(share 25)" ''
-run exact exact-preload-delay "$(share 25)" "$DELAY"
-run exact verify-preload "$(share 10)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
+run exact exact-preload "$(share 15)" ''
+run exact exact-preload-delay "$(share 15)" "$DELAY"
+run exact verify-preload "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
 for fault in bump_in_trigger bump_at_commit bump_both no_ring; do
   run control control-$fault $control_time "$FAULT=$fault"
 done
 stop preload
+start preload 'cachekit.track = all'
+run exact exact-all "$(share 15)" ''
+run exact exact-all-delay "$(share 15)" "$DELAY"
+run exact verify-all "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
+for fault in bump_at_commit no_ring; do
+  run control control-all-$fault $control_time "$FAULT=$fault"
+done
+stop all
 start ondemand
-run exact exact-ondemand "$(share 15)" ''
-run exact exact-ondemand-delay "$(share 20)" "$DELAY"
+run exact exact-ondemand "$(share 10)" ''
+run exact exact-ondemand-delay "$(share 15)" "$DELAY"
 run exact verify-ondemand "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
 stop ondemand
 
