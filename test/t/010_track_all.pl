@@ -320,6 +320,12 @@ sees('the same in a transaction that writes', q{BEGIN; INSERT INTO unlogged VALU
 	SELECT unit_before_commit('INSERT INTO part_2b VALUES (310, 3, 3)'); COMMIT}, $part, $unlogged);
 sees('a utility statement', q{SELECT unit_before_commit('TRUNCATE unlogged')}, $unlogged);
 
+# Not by a statement: noticed at the commit, and never served afterwards.
+sees('a heap changed directly', q{SELECT unit_insert_before_commit('unlogged')}, $unlogged);
+sees('the same in a transaction that writes', q{BEGIN; UPDATE t SET v = v + 1;
+	SELECT unit_insert_before_commit('unlogged'); COMMIT}, $unlogged, $t);
+keeps('a transaction like any other', 'BEGIN; CREATE TEMP TABLE x (i int) ON COMMIT DROP; UPDATE ref SET t = t; COMMIT', $t);
+
 # ---------------- what is not tracked ----------------
 
 sql(q{

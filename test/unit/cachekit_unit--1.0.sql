@@ -39,4 +39,6 @@ CREATE FUNCTION unit_shared_clear(handle bigint) RETURNS SETOF text LANGUAGE c A
 -- A statement that runs after cachekit's own PRE_COMMIT callback, if this
 -- library was loaded first.
 CREATE FUNCTION unit_before_commit(sql text) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+-- The same without a statement: a row of nulls, put into the heap.
+CREATE FUNCTION unit_insert_before_commit(tbl regclass) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_nothing() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';

@@ -11,25 +11,53 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(unit_before_commit);
+PG_FUNCTION_INFO_V1(unit_insert_before_commit);
 PG_FUNCTION_INFO_V1(unit_nothing);
 
 void		_PG_init(void);
 
 static char *statement = NULL;
+static Oid	insert_into = InvalidOid;
+
+/* A row of nulls, put into the heap with no statement. */
+static void
+insert_nulls(Oid relid)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	int			natts = RelationGetDescr(rel)->natts;
+	Datum	   *values = palloc0(natts * sizeof(Datum));
+	bool	   *nulls = palloc(natts * sizeof(bool));
+
+	memset(nulls, true, natts * sizeof(bool));
+	simple_heap_insert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
+	table_close(rel, NoLock);
+}
 
 static void
 late_cb(XactEvent event, void *arg)
 {
 	char	   *sql = statement;
+	Oid			relid = insert_into;
 
-	if (event != XACT_EVENT_PRE_COMMIT || sql == NULL)
+	if (event == XACT_EVENT_ABORT)
+		insert_into = InvalidOid;
+	if (event != XACT_EVENT_PRE_COMMIT)
+		return;
+	insert_into = InvalidOid;
+	if (OidIsValid(relid))
+		insert_nulls(relid);
+	if (sql == NULL)
 		return;
 	statement = NULL;
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -52,6 +80,14 @@ unit_before_commit(PG_FUNCTION_ARGS)
 {
 	statement = MemoryContextStrdup(TopMemoryContext,
 									text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+/* Insert a row of nulls when the current transaction is about to commit. */
+Datum
+unit_insert_before_commit(PG_FUNCTION_ARGS)
+{
+	insert_into = PG_GETARG_OID(0);
 	PG_RETURN_VOID();
 }
 
