@@ -320,6 +320,23 @@ sees('the same in a transaction that writes', q{BEGIN; INSERT INTO unlogged VALU
 	SELECT unit_before_commit('INSERT INTO part_2b VALUES (310, 3, 3)'); COMMIT}, $part, $unlogged);
 sees('a utility statement', q{SELECT unit_before_commit('TRUNCATE unlogged')}, $unlogged);
 
+# Held between the commit's visibility and its callback.
+my $gate = $node->background_psql('postgres', on_error_stop => 1);
+my $late_writer = $node->background_psql('postgres', on_error_stop => 1);
+$gate->query_safe('SELECT pg_advisory_lock(4711)');
+$late_writer->query_safe(q{SET cachekit.debug_point = 'committed:4711'});
+$late_writer->query_safe('BEGIN');
+$late_writer->query_safe('INSERT INTO unlogged VALUES (6, 6)');
+$late_writer->query_safe(q{SELECT unit_before_commit('UPDATE t SET v = v + 1')});
+my $before = cached('at PRE_COMMIT, before the callback', $t);
+$late_writer->query_until(qr/committing/, "\\echo committing\nCOMMIT;\n");
+wait_blocked($node, 1);
+my (undef, $right, $now) = ask($t);
+is($right, 'right', 'at PRE_COMMIT, before the callback');
+isnt($now, $before, 'at PRE_COMMIT, before the callback: it is visible');
+$gate->query_safe('SELECT pg_advisory_unlock(4711)');
+$_->quit for $late_writer, $gate;
+
 # Not by a statement: noticed at the commit, and never served afterwards.
 sees('a heap changed directly', q{SELECT unit_insert_before_commit('unlogged')}, $unlogged);
 sees('the same in a transaction that writes', q{BEGIN; UPDATE t SET v = v + 1;
