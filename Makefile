@@ -4,6 +4,7 @@
 #   make demo        the cache at work on the Debian package archive
 #   make demo-shell  the same, then psql on the demo's server
 #   make torture [SECONDS=600]        make bench
+#   make conformance PostgreSQL's own suites, with queries cached
 #   make versions    compile and test on PostgreSQL 15, 17 and 18 (as root)
 # DEBUG=1 turns on assertions, debug points and -Werror.
 
@@ -49,7 +50,7 @@ ifeq ($(shell command -v $(or $(CLANG_OF_PG),none)),)
 override with_llvm = no
 endif
 
-.PHONY: deps test demo demo-shell torture bench versions
+.PHONY: deps test conformance demo demo-shell torture bench versions
 
 ifneq ($(PGXS),)
 include $(PGXS)
@@ -63,6 +64,8 @@ deps:
 	@test/tools/deps.sh
 test:
 	@test/tools/run.sh
+conformance:
+	@test/tools/conformance.sh
 versions:
 	@test/tools/versions.sh
 demo:

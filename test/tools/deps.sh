@@ -69,6 +69,7 @@ have_compiler || missing+=(gcc libc6-dev)
 command -v make >/dev/null || missing+=(make)
 command -v prove >/dev/null && perl -MTest::More -e 1 2>/dev/null ||
   missing+=(perl)
+command -v bzip2 >/dev/null || missing+=(bzip2)
 perl -MIPC::Run -e 1 2>/dev/null || missing+=(libipc-run-perl)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -119,3 +119,9 @@ stop_server() {
   as_user rm -rf "$CK_WORK/data"
   unset PGHOST PGPORT PGUSER PGDATABASE
 }
+
+# crashed LOG: what no test may leave in the server's log.
+crashed() {
+  grep -E 'TRAP:|PANIC:|was terminated by signal|reference leak|buffer leak' \
+    "$1" 2>/dev/null
+}

@@ -77,12 +77,6 @@ make_config() {
   echo "$file"
 }
 
-# crashed LOG: what no test may leave in the server's log.
-crashed() {
-  grep -E 'TRAP:|PANIC:|was terminated by signal|reference leak|buffer leak' \
-    "$1" 2>/dev/null
-}
-
 # count_regress LABEL STATUS OUTPUT-DIRECTORY: from pg_regress' last line.
 count_regress() {
   local label=$1 status=$2 out=$3 line all bad=0
