@@ -1,7 +1,8 @@
 #!/bin/bash
 # check_tests.sh
 #   Each test has an expected output and each expected output a test; what
-#   doc/validity.md calls the test of a case exists.
+#   doc/validity.md calls the test of a case exists; doc/conformance.md explains
+#   every known difference.
 
 cd "$(dirname "$0")/../.." || exit 2
 status=0
@@ -31,5 +32,13 @@ pairs test/unit/sql sql test/unit/expected
 for name in $(grep -oE '\b[a-z0-9_]+\.(sql|spec|pl)\b' doc/validity.md | sort -u); do
   [ -n "$(find sql test -name "$name" -print -quit)" ] ||
     complain "doc/validity.md names $name, which does not exist"
+done
+for key in $(awk '/^= / { print $3 }' test/conformance/known | sort -u); do
+  grep -qx "### $key" doc/conformance.md ||
+    complain "doc/conformance.md does not explain $key"
+done
+for key in $(sed -n 's/^### //p' doc/conformance.md); do
+  grep -q "^= .* $key$" test/conformance/known ||
+    complain "doc/conformance.md explains $key, which is not known"
 done
 exit $status

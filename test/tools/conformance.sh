@@ -165,10 +165,11 @@ known() {
 
 # compare SUITE RUN: all outputs with those of stock.
 compare() {
-  local suite=$1 stock=out/stock-$1 run=out/$2-$1 file name found same=0
+  local suite=$1 stock=out/stock-$1 run=out/$2-$1 file name found same=0 all=0
 
   for file in "$stock"/results/*.out; do
     name=$(basename "$file" .out)
+    all=$((all + 1))
     found=$(differences "$file" "$run/results/$name.out" 2>&1)
     if [ "$found" = "$(known "$suite" "$name")" ]; then
       same=$((same + 1))
@@ -180,7 +181,7 @@ compare() {
   done
   [ "$(ls "$stock/results")" = "$(ls "$run/results")" ]
   report $? "$2: $suite: other outputs than of stock"
-  echo "$same of $(ls "$stock/results" | grep -c .) outputs as they must be"
+  echo "$same of $all outputs as they must be"
 }
 
 # exercised SUITE RUN: was the cache used, and is it sound?
@@ -214,6 +215,8 @@ run_server() {
     echo "$suite: $SECONDS s"
     [ "$1" = stock ] || { compare "$suite" "$1"; exercised "$suite" "$1"; }
   done
+  ! grep 'WARNING:.*invalid configuration parameter' out/server.log
+  report $? "$1: test/conformance/cached.conf names what is no setting"
   ! crashed out/server.log
   report $? "$1: the server crashed or leaked"
   stop_server
