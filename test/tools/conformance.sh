@@ -1,7 +1,8 @@
 #!/bin/bash
 # conformance.sh
-#   make conformance: PostgreSQL's own regression and isolation suites, with
-#   queries cached wherever that is allowed.
+#   make conformance: PostgreSQL's own suites, with queries cached wherever
+#   that is allowed: regression and isolation tests of the server, those of
+#   PL/pgSQL, and those of the contrib modules with types or operators.
 #
 # The same tests run on three servers, one after the other: "stock" without
 # cachekit; "verify" with every SELECT that can be cached answered from the
@@ -9,13 +10,13 @@
 # without that comparison.  The outputs of the latter two are compared with
 # those of stock.  What may differ is in test/conformance/known, line by line,
 # and explained in doc/conformance.md; any other difference is a failure, and
-# so are a known one that does not occur, fewer hits than HITS_*, a crash, and
+# so are a known one that does not occur, fewer hits than LEAST_HITS, a crash, and
 # a complaint of cache_check().
 #
-#   SUITES   of: regress isolation
+#   SUITES   of: regress isolation plpgsql, and names of contrib modules
 #   RUNS     of: verify cached
 #   TESTS    names in the schedule's order, instead of all (of one suite)
-#   HITS     least number of hits, instead of HITS_*
+#   HITS     least number of hits, instead of LEAST_HITS
 #   KEEP     not empty: keep the work directory of a failed run
 #
 # The source (pgsource.sh) may be of another minor version than the server,
@@ -23,13 +24,15 @@
 
 . "$(dirname "$0")/lib.sh"
 
-SUITES=${SUITES:-regress isolation}
+CONTRIB="bloom btree_gin btree_gist citext cube dblink earthdistance file_fdw
+fuzzystrmatch hstore intarray isn lo ltree pg_trgm postgres_fdw seg
+tablefunc tsm_system_rows unaccent uuid-ossp xml2"
+SUITES=${SUITES:-regress isolation plpgsql $CONTRIB}
 RUNS=${RUNS:-verify cached}
 TESTS=${TESTS:-}
 CK_KEEP=${KEEP:-}
 SUITE_TIMEOUT=${SUITE_TIMEOUT:-1500}
-HITS_regress=1000
-HITS_isolation=100
+declare -A LEAST_HITS=([regress]=1000 [isolation]=100)
 KNOWN=src/test/conformance/known
 export PGISOLATIONTIMEOUT=${PGISOLATIONTIMEOUT:-300}
 
@@ -50,10 +53,34 @@ report() {
 
 # database_of SUITE
 database_of() {
-  if [ "$1" = regress ]; then echo regression; else echo isolation_regression; fi
+  case $1 in
+    regress) echo regression ;;
+    isolation) echo isolation_regression ;;
+    *) echo "regression_${1//-/_}" ;;
+  esac
 }
 
-# unpack_suites: both suites, and the library that the regression tests load.
+# source_of SUITE: its directory.
+source_of() {
+  case $1 in
+    regress | isolation) echo "$CK_WORK/pgsrc/src/test/$1" ;;
+    plpgsql) echo "$CK_WORK/pgsrc/src/pl/plpgsql/src" ;;
+    *) echo "$CK_WORK/pgsrc/contrib/$1" ;;
+  esac
+}
+
+# tests_of SUITE: arguments for the runner.
+tests_of() {
+  if [ -n "$TESTS" ]; then echo "$TESTS"; return; fi
+  case $1 in
+    regress) echo --schedule=parallel_schedule ;;
+    isolation) echo --schedule=isolation_schedule ;;
+    *) sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$(source_of "$1")/Makefile" |
+      sed -n 's/^REGRESS *= *//p' ;;
+  esac
+}
+
+# unpack_suites: all of them, and the library that the regression tests load.
 unpack_suites() {
   local archive major
 
@@ -62,7 +89,8 @@ unpack_suites() {
   echo "suites of ${archive##*/}"
   as_user mkdir -p pgsrc out/lib || return 1
   as_user tar -C pgsrc -xf - --strip-components=1 --wildcards \
-    '*/src/test/regress' '*/src/test/isolation' \
+    '*/src/test/regress' '*/src/test/isolation' '*/src/pl/plpgsql/src' \
+    '*/contrib' \
     -I "$(decompressor "$archive")" <"$archive" || return 1
   as_user cp -L "$("$PG_CONFIG" --pkglibdir)"/{refint,autoinc}.so out/lib &&
     as_user make -s -C pgsrc/src/test/regress -f - regress.so \
@@ -126,28 +154,22 @@ make_databases() {
   done
 }
 
-# run_suite SUITE OUTPUT-DIRECTORY: every test that the schedule names, under
-# the same path in each run.
+# run_suite SUITE OUTPUT-DIRECTORY: under the same path in each run.
 run_suite() {
-  local suite=$1 now=$CK_WORK/out/now runner schedule
+  local now=$CK_WORK/out/now runner=regress/pg_regress source
 
-  runner=$CK_PGXS/src/test/$suite/pg_regress
-  schedule=$CK_WORK/pgsrc/src/test/$suite/parallel_schedule
-  if [ "$suite" = isolation ]; then
-    runner=$CK_PGXS/src/test/isolation/pg_isolation_regress
-    schedule=$CK_WORK/pgsrc/src/test/isolation/isolation_schedule
-  fi
+  [ "$1" != isolation ] || runner=isolation/pg_isolation_regress
+  source=$(source_of "$1")
   as_user mkdir -p "$now" "$2"
   (
-    cd "$CK_WORK/pgsrc/src/test/$suite" &&
-      as_user timeout -k 20 "$SUITE_TIMEOUT" "$runner" --inputdir=. \
-        --outputdir="$now" --dlpath="$CK_WORK/out/lib" --bindir= \
-        --use-existing --dbname="$(database_of "$suite")" \
+    cd "$source" &&
+      as_user timeout -k 20 "$SUITE_TIMEOUT" "$CK_PGXS/src/test/$runner" \
+        --inputdir=. --outputdir="$now" --dlpath="$CK_WORK/out/lib" --bindir= \
+        --use-existing --dbname="$(database_of "$1")" \
         --host="$PGHOST" --port="$PGPORT" --user="$PGUSER" \
-        --max-concurrent-tests=20 \
-        ${TESTS:-"--schedule=$schedule"}
+        --max-concurrent-tests=20 $(tests_of "$1")
   ) </dev/null >out/runner.log 2>&1
-  grep -E ' tests (passed|failed)' out/runner.log ||
+  grep -qE ' tests? (passed|failed)' out/runner.log ||
     { tail -n 20 out/runner.log; return 1; }
   as_user mv out/runner.log "$now"/* "$2" && as_user rmdir "$now"
 }
@@ -186,17 +208,18 @@ compare() {
 
 # exercised SUITE RUN: was the cache used, and is it sound?
 exercised() {
-  local database hits least=HITS_$1 bad
+  local database least=${HITS:-${LEAST_HITS[$1]:-0}} hits bad
 
   database=$(database_of "$1")
-  psql -qX "$database" -P pager=off -P footer=off -c "
-    SELECT hits, misses, fills, bypasses, entries, evictions, invalidations
-    FROM cachekit.cachekit_stats" -c "
-    SELECT reason, count FROM cachekit.cachekit_bypasses
-    WHERE count > 0 ORDER BY count DESC"
+  psql -qXAt -F ' ' -R ', ' "$database" -c "
+    SELECT name, value FROM cachekit.cachekit_stats s,
+      jsonb_each_text(to_jsonb(s)) WITH ORDINALITY e (name, value)
+    WHERE name IN ('hits', 'misses', 'fills', 'bypasses', 'evictions')
+    UNION ALL (SELECT reason, count::text FROM cachekit.cachekit_bypasses
+      WHERE count > 0 ORDER BY count DESC)" | fold -sw 78 | sed 's/^/    /'
   hits=$(psql -qXAt "$database" -c 'SELECT hits FROM cachekit.cachekit_stats')
-  [ "${hits:-0}" -ge "${HITS:-${!least}}" ]
-  report $? "$2: $1: ${hits:-0} hits, at least ${HITS:-${!least}} expected"
+  [ "${hits:-0}" -ge "$least" ]
+  report $? "$2: $1: ${hits:-0} hits, at least $least expected"
   bad=$(psql -qXAt "$database" -c 'SELECT * FROM cachekit.cache_check()')
   [ -z "$bad" ]
   report $? "$2: $1: cache_check: $bad"
@@ -207,19 +230,20 @@ run_server() {
   local suite
 
   say "$1"
+  SECONDS=0
   start_server "$(make_config "$1")" && make_databases "$1" ||
     die "no server for $1"
   for suite in $SUITES; do
-    SECONDS=0
     run_suite "$suite" "out/$1-$suite" || die "$suite did not run"
-    echo "$suite: $SECONDS s"
+    echo "$suite:$(grep -hoE '[A-Z0-9][a-z0-9 ]* tests? (passed|failed)' "out/$1-$suite/runner.log")"
     [ "$1" = stock ] || { compare "$suite" "$1"; exercised "$suite" "$1"; }
   done
-  ! grep 'WARNING:.*invalid configuration parameter' out/server.log
+  ! grep 'WARNING:.*invalid configuration parameter name "cachekit' out/server.log
   report $? "$1: test/conformance/cached.conf names what is no setting"
   ! crashed out/server.log
   report $? "$1: the server crashed or leaked"
   stop_server
+  echo "$SECONDS s"
   as_user mv out/server.log "out/$1-server.log"
 }
 
