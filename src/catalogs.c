@@ -7,6 +7,7 @@
  * from catalogs keeps the counter, too, and compares.  Where it costs much to
  * begin anew, relations count only if somebody has said that they matter
  * (ck_catalogs_watch), since messages about others come all the time.
+ * Types count when some query makes a value one of a domain.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +35,7 @@ typedef struct CkWatched
 } CkWatched;
 
 static HTAB *watched = NULL;
+static bool types_watched = false;
 
 static void
 catalog_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
@@ -51,6 +53,14 @@ static void
 names_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
 {
 	ck_names_generation++;
+}
+
+/* The constraints of a domain, it may be. */
+static void
+type_changed_cb(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (types_watched)
+		ck_analysis_generation++;
 }
 
 static void
@@ -103,6 +113,19 @@ ck_catalogs_watch(List *relids, bool rowtype)
 	return some_new;
 }
 
+/*
+ * Changes of types count from now on.  They are rare, but for new types, which
+ * come with each new table.
+ */
+void
+ck_catalogs_watch_types(void)
+{
+	if (types_watched)
+		return;
+	types_watched = true;
+	ck_analysis_generation++;	/* one may have changed unwatched */
+}
+
 /* Callbacks, once a backend. */
 void
 ck_catalogs_init(void)
@@ -116,6 +139,7 @@ ck_catalogs_init(void)
 		CacheRegisterSyscacheCallback(analysis[i], analysis_changed_cb, (Datum) 0);
 	CacheRegisterSyscacheCallback(EVENTTRIGGERNAME, catalog_changed_cb, (Datum) 0);
 	CacheRegisterSyscacheCallback(SUBSCRIPTIONRELMAP, catalog_changed_cb, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, type_changed_cb, (Datum) 0);
 	CacheRegisterSyscacheCallback(RELNAMENSP, names_changed_cb, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPENAMENSP, names_changed_cb, (Datum) 0);
 	CacheRegisterRelcacheCallback(relation_changed_cb, (Datum) 0);

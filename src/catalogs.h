@@ -19,5 +19,6 @@ extern uint64 ck_relations_generation;	/* anything about any relation */
 
 extern void ck_catalogs_init(void);
 extern bool ck_catalogs_watch(List *relids, bool rowtype);
+extern void ck_catalogs_watch_types(void);
 
 #endif							/* CK_CATALOGS_H */

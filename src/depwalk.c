@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "catalogs.h"
 #include "compat.h"
 #include "depwalk.h"
 
@@ -445,6 +446,7 @@ visit_domain(Oid type, WalkState *state)
 	DomainConstraintRef *ref = palloc0(sizeof(DomainConstraintRef));
 	ListCell   *lc;
 
+	ck_catalogs_watch_types();
 	/* the context calls back about it when it is reset */
 	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
 	foreach(lc, ref->constraints)

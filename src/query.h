@@ -59,8 +59,8 @@ typedef struct CkQuery
 	bool		depends_on_role;
 	MemoryContext plan_context; /* holds: */
 	PlannedStmt *plan;			/* its plan, if it has no parameters; or NULL */
-	uint64		plan_analysis;	/* what that was made from: see scan.c */
-	uint8		plan_digest[CK_DIGEST_LEN];
+	uint64		plan_analysis;	/* generations of catalogs.c when that was made */
+	uint64		plan_catalogs;
 
 	uint64		stats_hash;		/* querystats.c; 0: not known yet */
 	uint32		stats_slot;

@@ -315,9 +315,12 @@ is_current(CachedScan *scan, uint64 analysis, uint64 catalogs, const uint8 *dige
 		 memcmp(digest, scan->query->digest, CK_DIGEST_LEN) == 0);
 }
 
-/* Keep the plan of a query without parameters, unless one is in use. */
+/*
+ * Keep the plan of a query without parameters, unless one is in use.  Whatever
+ * happens to its relations, an index dropped, say, raises a generation.
+ */
 static void
-remember_plan(CkQuery *query, PlannedStmt *plan, uint64 analysis)
+remember_plan(CkQuery *query, PlannedStmt *plan, uint64 analysis, uint64 catalogs)
 {
 	MemoryContext old;
 
@@ -333,7 +336,8 @@ remember_plan(CkQuery *query, PlannedStmt *plan, uint64 analysis)
 	query->plan = copyObject(plan);
 	MemoryContextSwitchTo(old);
 	query->plan_analysis = analysis;
-	memcpy(query->plan_digest, query->digest, CK_DIGEST_LEN);
+	query->plan_catalogs = catalogs;
+	(void) ck_catalogs_watch(plan->relationOids, false);
 }
 
 /* Take the locks that the plan cache takes for a plan that it keeps. */
@@ -359,6 +363,7 @@ find_plan(CachedScan *scan)
 	CkQuery    *query = scan->query;
 	EState	   *estate = scan->css.ss.ps.state;
 	uint64		analysis;
+	uint64		catalogs;
 	PlannedStmt *plan;
 
 	if (info->child && is_current(scan, info->analysis, info->catalogs, info->digest))
@@ -367,16 +372,16 @@ find_plan(CachedScan *scan)
 	{
 		/* members of trees that the outer plan does not know of, too */
 		lock_relations(query->plan);
-		ck_query_refresh(query);
-		if (ck_derive_dependencies(query) &&
-			is_current(scan, query->plan_analysis, 0, query->plan_digest))
+		if (query->plan_analysis == ck_analysis_generation &&
+			query->plan_catalogs == ck_catalog_generation)
 			return query->plan;
 	}
 	analysis = ck_analysis_generation;
+	catalogs = ck_catalog_generation;
 	plan = ck_scan_plan_tree(copyObject(info->tree), estate->es_sourceText,
 							 info->cursor_options, estate->es_param_list_info);
 	query->cost = Max(plan->planTree->total_cost, 1);
-	remember_plan(query, plan, analysis);
+	remember_plan(query, plan, analysis, catalogs);
 	return plan;
 }
 
