@@ -293,6 +293,22 @@ RESET cachekit.explain;
 SELECT tr_explain('EXPLAIN (COSTS OFF) EXECUTE tr_e');
 RESET enable_seqscan;
 
+-- cached_query() in FROM streams its hits, too
+SELECT tr_explain('EXPLAIN (COSTS OFF) SELECT sum(g) FROM cached_query(''SELECT grp FROM tr_item'') AS q(g int) WHERE g > 1');
+SELECT cache_reset_stats();
+SELECT count(*), sum(g) FROM cached_query('SELECT grp FROM tr_item') AS q(g int) WHERE g > 1;
+SELECT count(*), sum(g) FROM cached_query('SELECT grp FROM tr_item') AS q(g int) WHERE g > 1;
+SELECT i.id, q.* FROM (VALUES (3), (3), (4), (5)) i(id), LATERAL
+  cached_query('SELECT name, id FROM tr_item WHERE id = $1', ARRAY[i.id::text]) AS q(name text, item int) ORDER BY 1;
+SELECT a.x, b.x FROM cached_query('SELECT grp FROM tr_group WHERE grp < 3') a(x int)
+  LEFT JOIN cached_query('SELECT grp FROM tr_group WHERE grp < 2') b(x int) ON b.x < a.x ORDER BY 1, 2;
+SELECT q FROM cached_query(NULL::tr_group, 'SELECT * FROM tr_group WHERE grp = 1') q;
+SELECT q.n FROM cached_query('SELECT grp FROM tr_group WHERE grp < 3') WITH ORDINALITY q(x, n);
+SELECT x FROM cached_query(NULL::int, 'SELECT grp FROM tr_group WHERE grp = 1'::text) x;
+UPDATE tr_item SET grp = q.g FROM cached_query('SELECT 7') q(g int) WHERE id = 2 RETURNING id, q.g;
+SELECT * FROM tr_counts;
+SELECT * FROM cached_query('SELECT name, id FROM tr_item') AS q(name int, item int);
+
 -- mode auto
 SET cachekit.mode = auto;
 SET cachekit.min_exec_time = 0;

@@ -102,6 +102,16 @@ open_request(FunctionCallInfo fcinfo, int n, CkForm form, CkRequest *request)
 	ck_serve_bind(request);
 }
 
+/*
+ * A call of cached_query() for rows, whose query is argument n, up to its
+ * answer.  The caller closes request->query.
+ */
+void
+ck_cached_query_open(FunctionCallInfo fcinfo, int n, CkRequest *request)
+{
+	open_request(fcinfo, n, CK_FORM_ROWS, request);
+}
+
 static Datum
 answer_rows(FunctionCallInfo fcinfo, int n)
 {

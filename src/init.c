@@ -21,6 +21,7 @@
 #include "commands.h"
 #include "counters.h"
 #include "extension.h"
+#include "fromscan.h"
 #include "guc.h"
 #include "kv_pending.h"
 #include "planner.h"
@@ -140,6 +141,9 @@ _PG_init(void)
 	ck_extension_init();
 	ck_rules_init();
 	ck_scan_init();
+	ck_fromscan_init();
+	ck_fromscan_next = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = ck_fromscan_paths;
 	ck_planner_next = planner_hook;
 	planner_hook = ck_planner;
 	ck_commands_next_utility = ProcessUtility_hook;
