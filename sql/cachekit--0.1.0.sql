@@ -220,7 +220,8 @@ COMMENT ON FUNCTION cached_query_json(text, text[], interval, text[], interval, 
 
 CREATE FUNCTION cache_explain(query text, args text[] DEFAULT '{}',
 							  OUT cacheable boolean, OUT state text, OUT reason text,
-							  OUT depends_on regclass[], OUT key text)
+							  OUT depends_on regclass[], OUT key text,
+							  OUT dependencies text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'cachekit_cache_explain'
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
@@ -260,7 +261,7 @@ RETURNS trigger
 AS 'MODULE_PATHNAME', 'cachekit_cache_invalidate'
 LANGUAGE C;
 COMMENT ON FUNCTION cache_invalidate() IS
-'trigger function: invalidates results that depend on the table';
+'trigger function: invalidates results that depend on the table, or on keys of its rows';
 
 CREATE FUNCTION cache_invalidate_tags()
 RETURNS trigger
@@ -277,13 +278,13 @@ COMMENT ON FUNCTION cache_track(regclass, name[]) IS
 'attaches the triggers that let queries on a table be cached exactly';
 REVOKE ALL ON FUNCTION cache_track(regclass, name[]) FROM PUBLIC;
 
-CREATE FUNCTION cache_untrack(tbl regclass)
+CREATE FUNCTION cache_untrack(tbl regclass, VARIADIC key_columns name[] DEFAULT '{}')
 RETURNS void
 AS 'MODULE_PATHNAME', 'cachekit_cache_untrack'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION cache_untrack(regclass) IS
-'removes the triggers that cache_track() attached';
-REVOKE ALL ON FUNCTION cache_untrack(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION cache_untrack(regclass, name[]) IS
+'removes the triggers that cache_track() attached, or one key only';
+REVOKE ALL ON FUNCTION cache_untrack(regclass, name[]) FROM PUBLIC;
 
 CREATE FUNCTION cachekit_on_ddl()
 RETURNS event_trigger
@@ -414,7 +415,7 @@ CREATE FUNCTION cachekit_stat_entries(
 	OUT kind text, OUT key text, OUT type regtype, OUT query text,
 	OUT depends_on regclass[], OUT hits bigint, OUT bytes bigint,
 	OUT value_bytes bigint, OUT age interval, OUT expires_in interval,
-	OUT cost_ms float8, OUT saved_ms float8)
+	OUT cost_ms float8, OUT saved_ms float8, OUT dependencies text[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'cachekit_stat_entries'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
@@ -441,15 +442,15 @@ COMMENT ON VIEW cachekit_queries IS
 'statistics of cached queries of this database, by text';
 
 CREATE FUNCTION cachekit_stat_table(tbl regclass, OUT tracked boolean, OUT gap text,
-	OUT tracker text)
+	OUT tracker text, OUT keys text[])
 RETURNS record
 AS 'MODULE_PATHNAME', 'cachekit_stat_table'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION cachekit_stat_table(regclass) IS
-'whether every write to a table is seen, if not, why, and who watches it';
+'whether every write to a table is seen, if not, why, who watches it, and by which keys';
 
 CREATE VIEW cachekit_tracked_tables AS
-SELECT t.relid::pg_catalog.regclass AS tbl, s.tracked, s.gap, s.tracker
+SELECT t.relid::pg_catalog.regclass AS tbl, s.tracked, s.gap, s.tracker, s.keys
 FROM (SELECT tgrelid AS relid FROM pg_catalog.pg_trigger
 	  WHERE NOT tgisinternal AND tgfoid = 'cache_invalidate()'::pg_catalog.regprocedure::pg_catalog.oid
 	  UNION

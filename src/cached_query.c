@@ -199,9 +199,19 @@ best_state(CkRequest *request)
 static const char *
 state_name(CkRequest *request)
 {
+	CkState		state = CK_STATE_ABSENT;
+
+	if (request->bypass == CK_BYPASS_NONE)
+		state = best_state(request);
+	if (request->bypass == CK_BYPASS_NONE && state != CK_STATE_HIT &&
+		request->query->keyed != NIL)
+	{
+		ck_serve_plan(request);
+		ReleaseCachedPlan(ck_serve_take_plan(request), CurrentResourceOwner);
+	}
 	if (request->bypass != CK_BYPASS_NONE)
 		return "bypass";
-	switch (best_state(request))
+	switch (state)
 	{
 		case CK_STATE_HIT:
 			return "hit";
@@ -212,14 +222,38 @@ state_name(CkRequest *request)
 	}
 }
 
-/* cache_explain(query, args) -> (cacheable, state, reason, depends_on, key) */
+/* Tables and keys in words; for keys the query is planned. */
+static Datum
+dependencies_array(CkRequest *request)
+{
+	CkPlanDeps	keys = {0};
+	List	   *names;
+
+	if (request->query->keyed != NIL)
+	{
+		CachedPlan *plan = ck_query_plan(request->query, request->params);
+
+		if (!request->query->deps_valid ||
+			!ck_plandeps(linitial_node(PlannedStmt, plan->stmt_list),
+						 request->params, request->query, &keys))
+			keys.textlen = 0;
+		ReleaseCachedPlan(plan, CurrentResourceOwner);
+	}
+	names = ck_plandeps_names(request->query->depends.relations, keys.text, keys.textlen);
+	return PointerGetDatum(ck_plandeps_array(names));
+}
+
+/*
+ * cache_explain(query, args) -> (cacheable, state, reason, depends_on, key,
+ * dependencies)
+ */
 Datum
 cachekit_cache_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	CkRequest	request;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 	char	   *reasons;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -241,6 +275,9 @@ cachekit_cache_explain(PG_FUNCTION_ARGS)
 	if (!nulls[4])
 		values[4] = CStringGetTextDatum(ck_fingerprint_hex(request.key.data,
 														request.key.len));
+	nulls[5] = !request.query->deps_valid;
+	if (!nulls[5])
+		values[5] = dependencies_array(&request);
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 	ck_query_close(request.query);
 	return (Datum) 0;

@@ -23,7 +23,9 @@ typedef enum CkFault
 	CK_FAULT_BUMP_IN_TRIGGER,	/* naive: count the write when it is made */
 	CK_FAULT_BUMP_AT_COMMIT,	/* naive: count it after the commit */
 	CK_FAULT_BUMP_BOTH,			/* naive: before and after the commit */
-	CK_FAULT_NO_RING			/* exact, less the test against the snapshot */
+	CK_FAULT_NO_RING,			/* exact, less the test against the snapshot */
+	CK_FAULT_FORGET_OLD_KEY,	/* a row that moves leaves its old key unmarked */
+	CK_FAULT_OUTER_AS_INNER		/* an outer join fixes keys on both its sides */
 } CkFault;
 
 extern char *ck_debug_point;

@@ -331,7 +331,10 @@ visit_relation(RangeTblEntry *rte, WalkState *state)
 	else if (rte->relkind == RELKIND_FOREIGN_TABLE)
 		ck_depwalk_reason(result, false, psprintf("foreign table %s", name));
 	else
+	{
 		result->relations = list_append_unique_oid(result->relations, rte->relid);
+		result->references = lappend_oid(result->references, rte->relid);
+	}
 }
 
 static void

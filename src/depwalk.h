@@ -20,6 +20,7 @@ typedef struct CkReason
 typedef struct CkDepends
 {
 	List	   *relations;		/* Oids of tables and materialized views */
+	List	   *references;		/* the same, once for each time it is named */
 	List	   *functions;		/* Oids of every function called */
 	List	   *types;			/* Oids of users' types met in expressions */
 	List	   *permissions;	/* RangeTblEntry: what the executor would check */

@@ -26,6 +26,7 @@
 #include "cells.h"
 #include "compat.h"
 #include "derive.h"
+#include "keys.h"
 #include "segment.h"
 #include "track.h"
 
@@ -53,6 +54,37 @@ add_cell(CkQuery *query, uint32 cell)
 }
 
 static void
+add_keyed(CkQuery *query, Oid relid, const CkTracked *tracked)
+{
+	CkKeyed    *keyed = palloc(sizeof(CkKeyed));
+
+	keyed->relid = relid;
+	keyed->root = ck_keys_root(relid);
+	keyed->nreferences = 0;
+	keyed->keys = tracked->keys;
+	keyed->deps = tracked->deps;
+	query->keyed = lappend(query->keyed, keyed);
+}
+
+static void
+count_references(CkQuery *query)
+{
+	ListCell   *lc;
+	ListCell   *reference;
+
+	if (query->keyed == NIL)
+		return;
+	foreach(reference, query->depends.references)
+	{
+		Oid			root = ck_keys_root(lfirst_oid(reference));
+
+		foreach(lc, query->keyed)
+			if (((CkKeyed *) lfirst(lc))->root == root)
+				((CkKeyed *) lfirst(lc))->nreferences++;
+	}
+}
+
+static void
 describe_relations(CkQuery *query, StringInfo identity)
 {
 	ListCell   *lc;
@@ -70,9 +102,15 @@ describe_relations(CkQuery *query, StringInfo identity)
 			query->own_ddl = true;	/* one may have changed unwatched: not kept */
 		if (!tracked.tracked)
 			ck_depwalk_reason(&query->depends, false, tracked.why_not);
+		else if (tracked.keys != NIL)
+		{
+			add_keyed(query, lfirst_oid(lc), &tracked);
+			continue;
+		}
 		foreach(dep, tracked.deps)
 			add_cell(query, ck_cell_of(CK_DEP_RELATION, MyDatabaseId, lfirst_oid(dep)));
 	}
+	count_references(query);
 }
 
 /* Leave out what every snapshot sees, now and later, imported ones included. */
@@ -174,6 +212,7 @@ derive(CkQuery *query)
 	Query	   *tree = ck_query_tree(query);
 
 	query->ncells = 0;
+	query->keyed = NIL;
 	query->since = NIL;
 	query->own_ddl = false;
 	ck_depwalk(tree, &query->depends);

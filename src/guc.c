@@ -57,6 +57,8 @@ static const struct config_enum_entry fault_options[] = {
 	{"bump_at_commit", CK_FAULT_BUMP_AT_COMMIT, false},
 	{"bump_both", CK_FAULT_BUMP_BOTH, false},
 	{"no_ring", CK_FAULT_NO_RING, false},
+	{"forget_old_key", CK_FAULT_FORGET_OLD_KEY, false},
+	{"outer_as_inner", CK_FAULT_OUTER_AS_INNER, false},
 	{NULL, 0, false}
 };
 

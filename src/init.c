@@ -23,6 +23,7 @@
 #include "extension.h"
 #include "fromscan.h"
 #include "guc.h"
+#include "keys.h"
 #include "kv_pending.h"
 #include "planner.h"
 #include "query.h"
@@ -137,6 +138,8 @@ _PG_init(void)
 	ck_xact_init();
 	ck_xact_add_hooks(&query_hooks);
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
+	ck_xact_add_hooks(&ck_keys_xact_hooks);
+	ck_keys_init();
 	ck_catalogs_init();
 	ck_extension_init();
 	ck_rules_init();

@@ -9,6 +9,10 @@
  * only, so members that a subscription writes to get a second one, which
  * fires in replica role alone and costs other sessions nothing to run.
  *
+ * Members with rows of a table with keys get a row trigger with the keys for
+ * arguments, each a list of columns, which fires always.  It marks the keys
+ * of the rows only; the statement trigger goes on to mark the table.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -39,6 +43,7 @@
 #include "counters.h"
 #include "guc.h"
 #include "invalidate.h"
+#include "keys.h"
 #include "kv_pending.h"
 #include "segment.h"
 #include "track.h"
@@ -80,9 +85,14 @@ mark_table(Oid relid)
 	ck_xact_mark(last_cell);
 }
 
-/* This transaction writes to the relation, or does what amounts to it. */
-void
-ck_invalidate_relation(Oid relid)
+static void
+mark_bulk(Oid root)
+{
+	mark(CK_DEP_RELATION_BULK, root);
+}
+
+static void
+mark_family(Oid relid)
 {
 	List	   *relids = ck_track_marks(relid);
 	ListCell   *lc;
@@ -92,11 +102,23 @@ ck_invalidate_relation(Oid relid)
 	list_free(relids);
 }
 
+/*
+ * This transaction does what amounts to a write of the relation, of any of its
+ * rows.
+ */
+void
+ck_invalidate_relation(Oid relid)
+{
+	mark_family(relid);
+	mark_bulk(ck_keys_root(relid));
+}
+
 /* This transaction has dropped the relation. */
 void
 ck_invalidate_dropped(Oid relid)
 {
 	mark(CK_DEP_RELATION, relid);
+	mark_bulk(relid);
 }
 
 /* This transaction changes what functions, types or operators mean. */
@@ -129,17 +151,24 @@ go_on(TriggerData *data)
 	return PointerGetDatum(data->tg_trigtuple);
 }
 
-/* cache_invalidate() -> trigger */
+/* cache_invalidate() -> trigger; arguments of a row trigger are keys */
 Datum
 cachekit_cache_invalidate(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo, "cache_invalidate");
 	Relation	rel = data->tg_relation;
 
+	if (TRIGGER_FIRED_FOR_ROW(data->tg_event) && data->tg_trigger->tgnargs > 0)
+	{
+		ck_keys_mark_row(data);
+		return go_on(data);
+	}
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		mark_bulk(ck_keys_root(RelationGetRelid(rel)));
 	if (likely(!rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass))
 		mark_table(RelationGetRelid(rel));
 	else
-		ck_invalidate_relation(RelationGetRelid(rel));
+		mark_family(RelationGetRelid(rel));
 	return go_on(data);
 }
 
@@ -287,6 +316,29 @@ drop_triggers(Oid relid)
 	drop_trigger(relid, CK_ROW_TRIGGER_NAME);
 }
 
+/* Replace the row trigger for keys; without keys just remove it. */
+static void
+attach_keys(Oid relid, List *keys)
+{
+	StringInfoData args;
+	ListCell   *lc;
+
+	drop_trigger(relid, CK_KEY_TRIGGER_NAME);
+	if (keys == NIL)
+		return;
+	initStringInfo(&args);
+	foreach(lc, keys)
+		appendStringInfo(&args, "%s%s", args.len ? ", " : "",
+						 quote_literal_cstr(((CkKeyDef *) lfirst(lc))->name));
+	run_ddl("CREATE TRIGGER " CK_KEY_TRIGGER_NAME
+			" BEFORE INSERT OR UPDATE OR DELETE ON %s"
+			" FOR EACH ROW EXECUTE FUNCTION %s.cache_invalidate(%s)",
+			table_name(relid),
+			quote_identifier(get_namespace_name(ck_track_namespace())), args.data);
+	run_ddl("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER " CK_KEY_TRIGGER_NAME,
+			table_name(relid));
+}
+
 static void
 attach_triggers(Oid relid, bool with_apply)
 {
@@ -308,31 +360,103 @@ attach_triggers(Oid relid, bool with_apply)
 	run_ddl("ALTER TABLE ONLY %s ENABLE REPLICA TRIGGER " CK_ROW_TRIGGER_NAME, table);
 }
 
-static void
-attach_to_members(List *family, bool only_owned)
+/* The keys that the row triggers of all members name. */
+static List *
+keys_of_family(List *family)
 {
-	bool		with_apply = ck_track_needs_apply_triggers(family);
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *key;
+
+	foreach(lc, family)
+		foreach(key, ck_track_keys(lfirst_oid(lc)))
+			result = ck_keys_add(result, ((CkKeyDef *) lfirst(key))->name, 0);
+	return result;
+}
+
+static List *
+keys_without(List *keys, const CkKeyDef *key)
+{
+	return list_delete_ptr(keys, ck_keys_find(keys, key));
+}
+
+static bool
+has_keys(Oid relid, List *keys)
+{
+	List	   *present = ck_track_keys(relid);
+	ListCell   *lc;
+
+	if (list_length(present) != list_length(keys))
+		return false;
+	foreach(lc, keys)
+		if (ck_keys_find(present, lfirst(lc)) == NULL)
+			return false;
+	return true;
+}
+
+/* Is some link of the family plain inheritance?  Then keys are of no use. */
+static bool
+is_plain_family(List *family)
+{
+	int			ntop = 0;
 	ListCell   *lc;
 
 	foreach(lc, family)
-	{
-		Oid			relid = lfirst_oid(lc);
-
-		if (ck_track_has_triggers(relid, with_apply &&
-								  get_rel_relkind(relid) == RELKIND_RELATION))
-			continue;
-		if (only_owned && !CkRelationOwnerCheck(relid, GetUserId()))
-		{
-			ereport(WARNING,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("table %s is not tracked", table_name(relid)),
-					 errdetail("Queries on its parents are not cached until it is."),
-					 errhint("Its owner can call cache_track().")));
-			continue;
-		}
-		attach_triggers(relid, with_apply);
-	}
+		if (!get_rel_relispartition(lfirst_oid(lc)))
+			ntop++;
+	return ntop > 1;
 }
+
+static bool
+may_attach(Oid relid, bool only_owned)
+{
+	if (!only_owned || CkRelationOwnerCheck(relid, GetUserId()))
+		return true;
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("table %s is not tracked", table_name(relid)),
+			 errdetail("Queries on its parents are not cached until it is."),
+			 errhint("Its owner can call cache_track().")));
+	return false;
+}
+
+/* Give a member of a family the triggers and keys that it lacks. */
+static void
+attach_to_member(Oid relid, List *keys, bool with_apply, bool only_owned)
+{
+	bool		holds_rows = get_rel_relkind(relid) == RELKIND_RELATION;
+	bool		tracked = ck_track_has_triggers(relid, with_apply && holds_rows);
+	bool		keyed = !holds_rows || has_keys(relid, keys);
+
+	if ((tracked && keyed) || !may_attach(relid, only_owned))
+		return;
+	if (!tracked)
+		attach_triggers(relid, with_apply);
+	if (!keyed)
+		attach_keys(relid, keys);
+}
+
+static void
+detach_from_member(Oid relid, List *keys, bool keys_only)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	if (relkind == RELKIND_FOREIGN_TABLE)
+		return;
+	if (!keys_only)
+		drop_triggers(relid);
+	if (relkind == RELKIND_RELATION && !has_keys(relid, keys))
+		attach_keys(relid, keys);
+}
+
+/* How the triggers of a family are to change. */
+typedef enum CkAttach
+{
+	ATTACH_ALL,
+	ATTACH_OWNED,				/* by the current user; warn of the others */
+	DETACH_ALL,
+	DETACH_KEYS					/* that are not among those given */
+} CkAttach;
 
 /*
  * Bring every member of a family to the same state; quiet when it is there.
@@ -340,20 +464,29 @@ attach_to_members(List *family, bool only_owned)
  * must not mind what is half done.
  */
 static void
-attach_to_family(List *family, bool only_owned)
+change_family(List *family, List *keys, CkAttach change)
 {
-	static bool attaching = false;
+	static bool changing = false;
+	bool		with_apply = ck_track_needs_apply_triggers(family);
+	ListCell   *lc;
 
-	if (attaching)
+	if (changing)
 		return;
-	attaching = true;
+	changing = true;
 	PG_TRY();
 	{
-		attach_to_members(family, only_owned);
+		foreach(lc, family)
+		{
+			if (change == DETACH_ALL || change == DETACH_KEYS)
+				detach_from_member(lfirst_oid(lc), keys, change == DETACH_KEYS);
+			else
+				attach_to_member(lfirst_oid(lc), keys, with_apply,
+								 change == ATTACH_OWNED);
+		}
 	}
 	PG_FINALLY();
 	{
-		attaching = false;
+		changing = false;
 	}
 	PG_END_TRY();
 }
@@ -400,31 +533,72 @@ check_owner(Oid relid)
 					   get_rel_name(relid));
 }
 
-static void
-check_columns(Oid relid, ArrayType *columns)
+/* The names in key_columns; NIL: there are none. */
+static List *
+column_names(ArrayType *columns)
 {
 	Datum	   *values;
 	bool	   *nulls;
 	int			n;
+	List	   *result = NIL;
 
 	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
 					  &values, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		const char *name = nulls[i] ? NULL : NameStr(*DatumGetName(values[i]));
-		AttrNumber	attno;
-
-		if (name == NULL)
+		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("element of key_columns must not be null")));
-		attno = get_attnum(relid, name);
-		if (attno == InvalidAttrNumber || attno < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of relation \"%s\" does not exist",
-							name, get_rel_name(relid))));
+		result = lappend(result, pstrdup(NameStr(*DatumGetName(values[i]))));
 	}
+	return result;
+}
+
+/* Raise an error unless rows can be told apart by this column. */
+static void
+check_key_column(Oid relid, const char *name)
+{
+	AttrNumber	attno = get_attnum(relid, name);
+	FmgrInfo	hash;
+
+	if (attno <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						name, get_rel_name(relid))));
+	if (get_attgenerated(relid, attno) != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("generated column \"%s\" can not be a key", name),
+				 errdetail("It is computed after the triggers have seen the row."),
+				 errhint("Use the columns that it is generated from.")));
+	if (!ck_keys_hash_function(get_atttype(relid, attno), &hash, CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("column \"%s\" of type %s can not be a key", name,
+						format_type_be(get_atttype(relid, attno))),
+				 errhint("A key column's type must have a default hash operator class with an extended hash function.")));
+}
+
+/* Argument n, key_columns, as a key; NULL: there is none. */
+static CkKeyDef *
+key_argument(FunctionCallInfo fcinfo, int n)
+{
+	StringInfoData name;
+	List	   *columns;
+	ListCell   *lc;
+
+	if (PG_NARGS() <= n || PG_ARGISNULL(n))
+		return NULL;
+	columns = column_names(PG_GETARG_ARRAYTYPE_P(n));
+	if (columns == NIL)
+		return NULL;
+	initStringInfo(&name);
+	foreach(lc, columns)
+		appendStringInfo(&name, "%s%s", name.len ? ", " : "",
+						 quote_identifier(lfirst(lc)));
+	return ck_keys_parse(name.data);
 }
 
 static List *
@@ -455,40 +629,60 @@ table_argument(FunctionCallInfo fcinfo)
 
 /*
  * cache_track(tbl, VARIADIC key_columns): attach all triggers to the whole
- * family.  Tracking counts as a write of the table.
+ * family; a key is added to those that it has.  Tracking counts as a write of
+ * the table.
  */
 Datum
 cachekit_cache_track(PG_FUNCTION_ARGS)
 {
 	Oid			relid = table_argument(fcinfo);
+	CkKeyDef   *key;
+	List	   *family;
+	List	   *keys;
+	ListCell   *lc;
 
 	check_trackable(relid);
 	check_owner(relid);
-	if (PG_NARGS() > 1 && !PG_ARGISNULL(1))
-		check_columns(relid, PG_GETARG_ARRAYTYPE_P(1));
+	key = key_argument(fcinfo, 1);
+	if (key)
+		foreach(lc, key->columns)
+			check_key_column(relid, lfirst(lc));
 	SPI_connect();
-	attach_to_family(trackable_family(relid), false);
+	family = trackable_family(relid);
+	keys = keys_of_family(family);
+	if (key && is_plain_family(family))
+		ereport(NOTICE,
+				(errmsg("keys of table \"%s\" are not used", get_rel_name(relid)),
+				 errdetail("It has parents or children by inheritance other than partitioning.")));
+	else if (key)
+		keys = ck_keys_add(keys, key->name, 0);
+	change_family(family, keys, ATTACH_ALL);
 	ck_invalidate_relation(relid);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
 
-/* cache_untrack(tbl): remove the triggers from the whole family. */
+/*
+ * cache_untrack(tbl, VARIADIC key_columns): remove the triggers from the whole
+ * family, or only what is there for one key.
+ */
 Datum
 cachekit_cache_untrack(PG_FUNCTION_ARGS)
 {
 	Oid			relid = table_argument(fcinfo);
+	CkKeyDef   *key;
+	List	   *keys = NIL;
 	bool		foreign;
-	ListCell   *lc;
 	List	   *family;
 
 	check_trackable(relid);
 	check_owner(relid);
+	key = key_argument(fcinfo, 1);
 	SPI_connect();
 	family = ck_track_family(relid, &foreign);
-	foreach(lc, family)
-		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-			drop_triggers(lfirst_oid(lc));
+	if (key)
+		keys = keys_without(keys_of_family(family), key);
+	change_family(family, keys, key ? DETACH_KEYS : DETACH_ALL);
 	ck_invalidate_relation(relid);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -519,7 +713,9 @@ ck_invalidate_extend_family(Oid relid)
 	foreach(lc, family)
 		tracked |= ck_track_has_triggers(lfirst_oid(lc), false);
 	if (tracked)
-		attach_to_family(family, true);
+		change_family(family,
+					  is_plain_family(family) ? NIL : keys_of_family(family),
+					  ATTACH_OWNED);
 }
 
 /*

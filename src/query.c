@@ -698,23 +698,43 @@ ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs)
 /* ---------------- execution ---------------- */
 
 /*
- * Run the query under the given snapshot, which must be active, and send the
- * rows, which must be of type `rows`, to dest.
+ * The plan for these parameters, for ck_query_run() or to be released by the
+ * current resource owner.  A snapshot must be active.
  */
-void
-ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
-			 TupleDesc rows, DestReceiver *dest)
+CachedPlan *
+ck_query_plan(CkQuery *query, ParamListInfo params)
 {
 	ErrorContextCallback callback;
 	CachedPlan *plan;
-	QueryDesc  *desc;
 
 	callback.callback = query_error_cb;
 	callback.arg = query->text;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-
 	plan = GetCachedPlan(query->source, params, CurrentResourceOwner, NULL);
+	error_context_stack = callback.previous;
+	return plan;
+}
+
+/*
+ * Run the query under the given snapshot, which must be active, and send the
+ * rows, which must be of type `rows`, to dest.  Uses up the plan, if one is
+ * given, else makes one.
+ */
+void
+ck_query_run(CkQuery *query, CachedPlan *plan, ParamListInfo params,
+			 Snapshot snapshot, TupleDesc rows, DestReceiver *dest)
+{
+	ErrorContextCallback callback;
+	QueryDesc  *desc;
+
+	if (plan == NULL)
+		plan = ck_query_plan(query, params);
+	callback.callback = query_error_cb;
+	callback.arg = query->text;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
 	if (!equalTupleDescs(query->source->resultDesc, rows))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -20,6 +20,16 @@
 
 #define CK_MAX_DEPS		64		/* cells of one entry, tags not counted */
 
+/* A table with keys; what a result depends on is read off its plan. */
+typedef struct CkKeyed
+{
+	Oid			relid;
+	Oid			root;			/* see ck_keys_root() */
+	int			nreferences;	/* to tables of this root, in the query */
+	List	   *keys;			/* CkKeyDef */
+	List	   *deps;			/* Oids: depends on these, if on no key */
+} CkKeyed;
+
 /*
  * An analysed query.  Lives until it is not used for long, or something that
  * it was derived from has changed; `users` keeps it in place meanwhile.
@@ -78,8 +88,9 @@ typedef struct CkQuery
 	bool		own_ddl;		/* reads what this transaction has changed */
 	bool		denied;			/* the user may not call some function */
 	bool		unsafe_text;	/* text of some column is not determined */
-	int			ncells;
+	int			ncells;			/* of tables that it depends on in any case */
 	uint32		cells[CK_MAX_DEPS];
+	List	   *keyed;			/* CkKeyed: depends on rows of these, maybe */
 	List	   *since;			/* xids that a snapshot must see */
 	uint8		digest[CK_DIGEST_LEN];
 } CkQuery;
@@ -95,7 +106,8 @@ extern void ck_query_at_xact_end(void);
 extern TupleDesc ck_query_desc(CkQuery *query);
 extern ParamListInfo ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs);
 extern bool ck_query_means_the_same(CkQuery *query);
-extern void ck_query_run(CkQuery *query, ParamListInfo params, Snapshot snapshot,
-						 TupleDesc rows, DestReceiver *dest);
+extern CachedPlan *ck_query_plan(CkQuery *query, ParamListInfo params);
+extern void ck_query_run(CkQuery *query, CachedPlan *plan, ParamListInfo params,
+						 Snapshot snapshot, TupleDesc rows, DestReceiver *dest);
 
 #endif							/* CK_QUERY_H */

@@ -160,8 +160,9 @@ run_query(void *arg, StringInfo fill, Size limit)
 	target->fill = fill;
 	target->limit = limit;
 	target->overflow = false;
-	ck_query_run(target->request->query, target->request->params,
-				 target->request->snapshot, target->desc, &target->pub);
+	ck_query_run(target->request->query, ck_serve_take_plan(target->request),
+				 target->request->params, target->request->snapshot,
+				 target->desc, &target->pub);
 	target->fill = NULL;
 	return fill == NULL || !target->overflow;
 }
@@ -185,7 +186,7 @@ verify_rows(void *arg, const char *data, Size len)
 	check.desc = target->desc;
 	check.pub.receiveSlot = receive_verified;
 	check.comparison = ck_compare_begin(target->desc, data, len);
-	ck_query_run(target->request->query, target->request->params,
+	ck_query_run(target->request->query, NULL, target->request->params,
 				 target->request->snapshot, target->desc, &check.pub);
 	ck_compare_end(check.comparison, target->request->query->text);
 }
@@ -235,8 +236,9 @@ build_json(CkTarget *target)
 	prepare_to_jsonb(target);
 	target->json = NULL;
 	(void) pushJsonbValue(&target->json, WJB_BEGIN_ARRAY, NULL);
-	ck_query_run(target->request->query, target->request->params,
-				 target->request->snapshot, target->desc, &target->pub);
+	ck_query_run(target->request->query, ck_serve_take_plan(target->request),
+				 target->request->params, target->request->snapshot,
+				 target->desc, &target->pub);
 	result = JsonbValueToJsonb(pushJsonbValue(&target->json, WJB_END_ARRAY, NULL));
 	return result;
 }
@@ -431,6 +433,8 @@ ck_result_answer(CkTarget *target)
 	CkProducer	producer;
 
 	producer.arg = target;
+	if (target->request->query->keyed != NIL)
+		keep_desc(target);		/* planning comes first */
 	if (target->store != NULL)
 	{
 		producer.hit = hit_rows;
@@ -496,7 +500,7 @@ ck_result_scalar(CkQuery *query, Snapshot snapshot, Datum *value, bool *isnull)
 	receiver.pub.rDestroy = nothing;
 	receiver.pub.mydest = DestNone;
 	receiver.context = CurrentMemoryContext;
-	ck_query_run(query, NULL, snapshot, CreateTupleDescCopy(ck_query_desc(query)),
+	ck_query_run(query, NULL, NULL, snapshot, CreateTupleDescCopy(ck_query_desc(query)),
 				 &receiver.pub);
 	*isnull = receiver.text == NULL;
 	*value = *isnull ? (Datum) 0 : CStringGetTextDatum(receiver.text);

@@ -524,6 +524,30 @@ finish_collecting(CachedScan *scan)
 	release_lease(scan);
 }
 
+/*
+ * Start the child of a miss, and see by its plan what the result depends on.
+ * false: it is not to be stored after all.
+ */
+static bool
+start_filling(CachedScan *scan)
+{
+	CkRequest  *request = &scan->request;
+
+	start_child(scan);
+	if (scan->admitted && scan->query->keyed != NIL &&
+		request->bypass == CK_BYPASS_NONE)
+		ck_serve_bind_plan(request, scan->child->plannedstmt);
+	ck_serve_missed(request);
+	if (request->bypass == CK_BYPASS_NONE)
+		return true;
+	scan->outcome.state = "bypass";
+	scan->admitted = scan->watched = false;
+	release_lease(scan);
+	return false;
+}
+
+static void pass_through(CachedScan *scan);
+
 /* Compute the whole result, or as much of it as can be stored. */
 static void
 compute(CachedScan *scan)
@@ -531,7 +555,11 @@ compute(CachedScan *scan)
 	TupleTableSlot *slot;
 
 	CK_DEBUG_POINT("fill");
-	start_child(scan);
+	if (!start_filling(scan))
+	{
+		pass_through(scan);
+		return;
+	}
 	begin_collecting(scan);
 	if (runs_to_the_end(scan))
 		enter_parallel_mode(scan);
@@ -551,7 +579,8 @@ compute(CachedScan *scan)
 static void
 pass_through(CachedScan *scan)
 {
-	start_child(scan);
+	if (scan->child == NULL)
+		start_child(scan);
 	if (scan->admitted)
 		begin_collecting(scan);
 	else if (runs_to_the_end(scan))
@@ -699,6 +728,8 @@ static void
 answer_twice(CachedScan *scan)
 {
 	compute(scan);
+	if (scan->source != BUFFER)
+		return;
 	end_child(scan);
 	if (ck_serve_find(&scan->request, scan->found) == CK_STATE_HIT)
 		read_entry(scan);
@@ -721,19 +752,11 @@ miss(CachedScan *scan, CkState state)
 	}
 	scan->outcome.state = "miss";
 	admit(scan);
-	if (!scan->admitted)
-	{
-		ck_count(CK_CTR_MISSES);
-		pass_through(scan);
-	}
-	else if (ck_guc_debug_twice)
-	{
-		ck_count(CK_CTR_MISSES);
+	if (scan->admitted && ck_guc_debug_twice)
 		answer_twice(scan);
-	}
-	else if (!runs_to_the_end(scan))
+	else if (!scan->admitted || !runs_to_the_end(scan))
 	{
-		ck_count(CK_CTR_MISSES);
+		(void) start_filling(scan);
 		pass_through(scan);
 	}
 	else if (ck_serve_lead(request, scan->found, &scan->lease) == CK_STATE_HIT)
@@ -761,6 +784,12 @@ decide(CachedScan *scan)
 	state = ck_serve_find(&scan->request, scan->found);
 	if (state == CK_STATE_HIT)
 		read_entry(scan);
+	else if (scan->request.bypass != CK_BYPASS_NONE)
+	{
+		scan->outcome.state = "bypass";
+		ck_serve_bypassed(&scan->request);
+		pass_through(scan);
+	}
 	else
 		miss(scan, state);
 }
@@ -800,6 +829,11 @@ look_ahead(CachedScan *scan)
 				scan->outcome.state = "miss";
 		}
 	start_child(scan);
+	if (scan->outcome.state[0] != 'h' && scan->query->keyed != NIL &&
+		scan->request.bypass == CK_BYPASS_NONE)
+		ck_serve_bind_plan(&scan->request, scan->child->plannedstmt);
+	if (scan->request.bypass != CK_BYPASS_NONE)
+		scan->outcome.state = "bypass";
 }
 
 static void
@@ -933,5 +967,6 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 
 	scan->outcome.request = scan->query ? &scan->request : NULL;
 	scan->outcome.child = scan->child;
+	scan->outcome.meta = scan->source == ENTRY ? scan->found->meta : NULL;
 	ck_scan_explain(&scan->outcome, es);
 }

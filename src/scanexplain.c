@@ -38,6 +38,26 @@ ck_explain_reason(CkRequest *request)
 	return buf.len ? buf.data : NULL;
 }
 
+/* Keys are known from the entry, or from the plan. */
+static void
+explain_keys(CkScanOutcome *outcome, ExplainState *es)
+{
+	CkQuery    *query = outcome->request->query;
+	const char *text = NULL;
+	int			len = 0;
+	CkPlanDeps	deps = {0};
+	List	   *names;
+
+	if (outcome->meta)
+		text = ck_serve_keys_text(outcome->meta, &len);
+	else if (outcome->child &&
+			 ck_plandeps(outcome->child->plannedstmt, outcome->request->params,
+						 query, &deps))
+		text = deps.text, len = deps.textlen;
+	names = ck_plandeps_names(query->depends.relations, text, len);
+	ExplainPropertyList("Depends On", names, es);
+}
+
 static void
 explain_dependencies(CkRequest *request, ExplainState *es)
 {
@@ -104,7 +124,10 @@ ck_scan_explain(CkScanOutcome *outcome, ExplainState *es)
 		if (request->key.data)
 			ExplainPropertyText("Key", ck_fingerprint_hex(request->key.data,
 														  request->key.len), es);
-		explain_dependencies(request, es);
+		if (request->query->deps_valid && request->query->keyed != NIL)
+			explain_keys(outcome, es);
+		else
+			explain_dependencies(request, es);
 	}
 	if (es->analyze && es->timing && outcome->cost_us > 0)
 		ExplainPropertyFloat("Time Saved", "ms", outcome->cost_us / 1000.0, 3, es);

@@ -19,6 +19,7 @@ typedef struct CkScanOutcome
 	uint32		cost_us;		/* of a hit: what computing it took */
 	CkRequest  *request;		/* NULL: not known */
 	QueryDesc  *child;			/* NULL: not started */
+	const CkEntryMeta *meta;	/* of a hit: the entry's */
 } CkScanOutcome;
 
 extern void ck_scan_explain(CkScanOutcome *outcome, ExplainState *es);

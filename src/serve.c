@@ -13,6 +13,13 @@
  *	ck_serve_answer a hit delivers the entry; a miss takes the lease, looks
  *					again, computes, and stores the result under the stamps.
  *
+ * A query on tables with keys is bound in two parts.  What its result depends
+ * on is known when there is a plan (plandeps.c), which a hit must do without.
+ * So an entry of such a query is judged by its own stamps: are they what the
+ * snapshot sees now?  Who misses plans, and binds the rest
+ * (ck_serve_bind_plan) before the plan is run.  A version is a function of
+ * cell and snapshot, so it does not matter when it is taken.
+ *
  * Why the order matters: the schema cell is read first, then invalidation
  * messages are accepted (ck_query_open), then catalogs are read.  So whatever
  * was analysed knows of every schema change that the stamp counts.  After the
@@ -86,7 +93,7 @@ ck_serve_start(CkRequest *request)
 
 	request->meta = palloc(offsetof(CkEntryMeta, stamps) +
 						   CK_MAX_STAMPS * sizeof(CkStamp) +
-						   CK_MAX_DEPS * sizeof(Oid));
+						   CK_MAX_DEPS * sizeof(Oid) + CK_MAX_KEYS_TEXT);
 	memset(request->meta, 0, offsetof(CkEntryMeta, stamps));
 	if (request->snapshot == NULL)
 		request->snapshot = GetActiveSnapshot();
@@ -139,21 +146,44 @@ query_bypass(CkRequest *request)
 	return CK_BYPASS_NONE;
 }
 
-/* Stamp the relations' and the tags' cells. */
+/* The version of a cell that the caller's own transaction has not written to. */
+static CkBypass
+own_version(CkRequest *request, uint32 cell, uint64 *version)
+{
+	if (ck_xact_is_dirty(cell))
+		return CK_BYPASS_OWN_WRITES;
+	if (!ck_stamp_version(cell, &request->wide, version))
+		return CK_BYPASS_UNKNOWN_VERSION;
+	return CK_BYPASS_NONE;
+}
+
 static CkBypass
 stamp_cells(CkRequest *request, const uint32 *cells, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
 		uint64		version;
+		CkBypass	bypass = own_version(request, cells[i], &version);
 
-		if (ck_xact_is_dirty(cells[i]))
-			return CK_BYPASS_OWN_WRITES;
-		if (!ck_stamp_version(cells[i], &request->wide, &version))
-			return CK_BYPASS_UNKNOWN_VERSION;
+		if (bypass != CK_BYPASS_NONE)
+			return bypass;
 		set_stamp(request, request->meta->nstamps++, cells[i], version);
 	}
 	return CK_BYPASS_NONE;
+}
+
+/* Stamp what the result depends on, and the tags. */
+static CkBypass
+stamp_all(CkRequest *request, const uint32 *cells, int n)
+{
+	CkBypass	bypass;
+
+	request->meta->nstamps = 1; /* the schema's, from ck_serve_start() */
+	request->meta->ntags = request->ntags;
+	bypass = stamp_cells(request, cells, n);
+	if (bypass == CK_BYPASS_NONE)
+		bypass = stamp_cells(request, request->tags, request->ntags);
+	return bypass;
 }
 
 /*
@@ -200,17 +230,53 @@ ck_serve_bind(CkRequest *request)
 		request->bypass = query_bypass(request);
 	if (request->bypass != CK_BYPASS_NONE)
 		return;
-	request->meta->nstamps = 1; /* the schema's, from ck_serve_start() */
 	if (!ck_serve_key(request))
 	{
 		request->bypass = CK_BYPASS_NOT_CACHEABLE;
 		return;
 	}
 	ck_written_collect();		/* reading the parameters may have written */
-	request->bypass = stamp_cells(request, request->query->cells, request->query->ncells);
-	if (request->bypass == CK_BYPASS_NONE)
-		request->bypass = stamp_cells(request, request->tags, request->ntags);
+	if (request->query->keyed == NIL)
+		request->bypass = stamp_all(request, request->query->cells, request->query->ncells);
 	request->meta->text_slot = stats_slot(request->query);
+}
+
+/*
+ * Go on with the plan that is going to be run, of a query on tables with keys.
+ * Sets request->bypass if its result is not to be stored.
+ */
+void
+ck_serve_bind_plan(CkRequest *request, const PlannedStmt *plan)
+{
+	CkQuery    *query = request->query;
+
+	request->plandeps = palloc(sizeof(CkPlanDeps));
+	request->plandeps->textlen = 0;
+	if (!query->deps_valid)
+		request->bypass = CK_BYPASS_UNKNOWN_VERSION;	/* planning changed it */
+	else if (!ck_plandeps(plan, request->params, query, request->plandeps))
+		request->bypass = CK_BYPASS_NOT_CACHEABLE;
+	else
+		request->bypass = stamp_all(request, request->plandeps->cells,
+									request->plandeps->ncells);
+}
+
+/* The same for who runs queries by ck_query_run(). */
+void
+ck_serve_plan(CkRequest *request)
+{
+	request->plan = ck_query_plan(request->query, request->params);
+	ck_serve_bind_plan(request, linitial_node(PlannedStmt, request->plan->stmt_list));
+}
+
+/* The plan to be run, if there is one already. */
+CachedPlan *
+ck_serve_take_plan(CkRequest *request)
+{
+	CachedPlan *plan = request->plan;
+
+	request->plan = NULL;
+	return plan;
 }
 
 /* ---------------- looking up ---------------- */
@@ -244,6 +310,42 @@ find_entry(CkRequest *request, CkFound *found)
 	return true;
 }
 
+static bool
+same_tags(CkRequest *request, const CkEntryMeta *meta)
+{
+	const CkStamp *tags = &meta->stamps[meta->nstamps - meta->ntags];
+
+	if (meta->ntags != request->ntags)
+		return false;
+	for (int i = 0; i < meta->ntags; i++)
+		if (tags[i].cell != request->tags[i])
+			return false;
+	return true;
+}
+
+/*
+ * Are an entry's own stamps what our snapshot sees?  If the question has no
+ * answer for one of them, computing the result anew gives nothing to store:
+ * request->bypass says so.
+ */
+static bool
+own_stamps_hold(CkRequest *request, const CkEntryMeta *meta)
+{
+	if (meta->stamps[0].cell != request->meta->stamps[0].cell ||
+		meta->stamps[0].version != request->meta->stamps[0].version ||
+		!same_tags(request, meta))
+		return false;
+	for (int i = 1; i < meta->nstamps; i++)
+	{
+		uint64		version;
+
+		request->bypass = own_version(request, meta->stamps[i].cell, &version);
+		if (request->bypass != CK_BYPASS_NONE || version != meta->stamps[i].version)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Is the entry what the query would return under our snapshot?  An inexact
  * one must be young enough for the caller, too.
@@ -253,10 +355,17 @@ fits(CkRequest *request, const CkFound *found)
 {
 	const CkEntryMeta *meta = found->meta;
 
-	if (meta->birth != request->meta->birth ||
-		meta->nstamps != request->meta->nstamps ||
-		memcmp(meta->stamps, request->meta->stamps,
-			   meta->nstamps * sizeof(CkStamp)) != 0)
+	if (meta->birth != request->meta->birth)
+		return false;
+	if (request->query->keyed != NIL)
+	{
+		if (!own_stamps_hold(request, meta))
+			return false;
+	}
+	else if (meta->nstamps != request->meta->nstamps ||
+			 meta->ntags != request->meta->ntags ||
+			 memcmp(meta->stamps, request->meta->stamps,
+					meta->nstamps * sizeof(CkStamp)) != 0)
 		return false;
 	if (found->info.expires_at == 0 && !meta->inexact)
 		return true;
@@ -407,7 +516,7 @@ still_good(CkRequest *request)
 		version == schema->version;
 }
 
-/* The relations read, after the stamps, for those who watch. */
+/* The relations read and the keys, after the stamps, for those who watch. */
 static void
 finish_meta(CkRequest *request)
 {
@@ -422,6 +531,20 @@ finish_meta(CkRequest *request)
 		(request->form == CK_FORM_JSON && request->query->unsafe_text);
 	request->metalen = offsetof(CkEntryMeta, stamps) +
 		meta->nstamps * sizeof(CkStamp) + meta->nrelations * sizeof(Oid);
+	if (request->plandeps != NULL && request->plandeps->textlen > 0)
+	{
+		meta->keyslen = request->plandeps->textlen;
+		memcpy((char *) meta + request->metalen, request->plandeps->text, meta->keyslen);
+		request->metalen += meta->keyslen;
+	}
+}
+
+/* The description of keys, for ck_plandeps_names(). */
+const char *
+ck_serve_keys_text(const CkEntryMeta *meta, int *len)
+{
+	*len = meta->keyslen;
+	return (const char *) &meta->stamps[meta->nstamps] + meta->nrelations * sizeof(Oid);
 }
 
 static void
@@ -529,8 +652,9 @@ may_wait(CkRequest *request)
  * Nothing valid was found: one of those who miss computes, the others wait for
  * their turn and look again.  An entry that fits is a hit after giving the
  * lease back; one that does not (our snapshot is another) is no reason to keep
- * others waiting either.  Otherwise it is a miss, and the lease, if *lease says
- * that we have one, to be released after publishing.
+ * others waiting either.  Otherwise it is a miss, to be counted by
+ * ck_serve_missed(), and the lease, if *lease says that we have one, to be
+ * released after publishing.
  */
 CkState
 ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
@@ -551,7 +675,6 @@ ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 		if (ck_serve_find(request, found) == CK_STATE_HIT)
 			return CK_STATE_HIT;
 	}
-	ck_count(CK_CTR_MISSES);
 	return CK_STATE_ABSENT;
 }
 
@@ -563,21 +686,32 @@ ck_serve_bypassed(CkRequest *request)
 	ck_querystats_bypass(stats_slot(request->query));
 }
 
+/* Count a call that found nothing, after ck_serve_bind_plan(). */
+void
+ck_serve_missed(CkRequest *request)
+{
+	if (request->bypass != CK_BYPASS_NONE)
+		ck_serve_bypassed(request);
+	else
+		ck_count(CK_CTR_MISSES);
+}
+
 /* Answer the call: from the cache if that is exact, else by running it. */
 void
 ck_serve_answer(CkRequest *request, const CkProducer *producer)
 {
 	CkFound		found;
-	CkState		state;
+	CkState		state = CK_STATE_ABSENT;
 	CkLease		lease = CK_LEASE_NONE;
 
+	if (request->bypass == CK_BYPASS_NONE)
+		state = ck_serve_find(request, &found);
 	if (request->bypass != CK_BYPASS_NONE)
 	{
 		ck_serve_bypassed(request);
 		(void) producer->run(producer->arg, NULL, 0);
 		return;
 	}
-	state = ck_serve_find(request, &found);
 	if (state == CK_STATE_STALE)
 		ck_count(CK_CTR_INVALIDATIONS);
 	if (state != CK_STATE_HIT)
@@ -587,7 +721,13 @@ ck_serve_answer(CkRequest *request, const CkProducer *producer)
 		deliver(request, producer, &found);
 		return;
 	}
-	fill(request, producer);
+	if (request->query->keyed != NIL && request->bypass == CK_BYPASS_NONE)
+		ck_serve_plan(request);
+	ck_serve_missed(request);
+	if (request->bypass == CK_BYPASS_NONE)
+		fill(request, producer);
+	else
+		(void) producer->run(producer->arg, NULL, 0);
 	if (lease != CK_LEASE_NONE)
 		ck_lease_release(request->key.hash);
 }

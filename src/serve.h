@@ -11,6 +11,7 @@
 #include "args.h"
 #include "counters.h"
 #include "lease.h"
+#include "plandeps.h"
 #include "query.h"
 #include "stamp.h"
 #include "table.h"
@@ -24,14 +25,21 @@ typedef enum CkForm
 	CK_FORM_JSON = 'j'			/* one jsonb datum */
 } CkForm;
 
-/* Meta area of a query's item.  Followed by the Oids of the relations. */
+/*
+ * Meta area of a query's item.  The stamps are the schema's, those of tables
+ * and keys, and the last `ntags` of tags.  They are followed by the Oids of the
+ * relations and the description of keys (see CkPlanDeps).
+ */
 typedef struct CkEntryMeta
 {
 	uint32		birth;			/* see ck_stamp_birth() */
-	uint16		nstamps;
-	uint16		nrelations;
-	uint32		inexact;		/* stored on the strength of a ttl */
 	uint32		text_slot;		/* querystats.c */
+	uint16		nstamps;
+	uint16		ntags;
+	uint16		nrelations;
+	uint16		keyslen;
+	uint32		inexact;		/* stored on the strength of a ttl */
+	uint32		unused;
 	CkStamp		stamps[FLEXIBLE_ARRAY_MEMBER];
 } CkEntryMeta;
 
@@ -55,6 +63,8 @@ typedef struct CkRequest
 	CkKey		key;
 	CkEntryMeta *meta;
 	int			metalen;
+	CkPlanDeps *plandeps;		/* of a query on tables with keys that missed */
+	CachedPlan *plan;			/* the plan they are of, to be run: NULL if none */
 } CkRequest;
 
 /* Whether an entry is there; the best first. */
@@ -94,6 +104,10 @@ typedef struct CkProducer
 extern void ck_serve_start(CkRequest *request);
 extern void ck_serve_bind(CkRequest *request);
 extern bool ck_serve_key(CkRequest *request);
+extern const char *ck_serve_keys_text(const CkEntryMeta *meta, int *len);
+extern void ck_serve_bind_plan(CkRequest *request, const PlannedStmt *plan);
+extern void ck_serve_plan(CkRequest *request);
+extern CachedPlan *ck_serve_take_plan(CkRequest *request);
 extern void ck_serve_answer(CkRequest *request, const CkProducer *producer);
 extern CkState ck_serve_state(CkRequest *request);
 
@@ -105,5 +119,6 @@ extern CkState ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 extern void ck_serve_publish(CkRequest *request, StringInfo bytes, uint32 cost_us);
 extern void ck_serve_oversize(CkRequest *request, uint32 cost_us);
 extern void ck_serve_bypassed(CkRequest *request);
+extern void ck_serve_missed(CkRequest *request);
 
 #endif							/* CK_SERVE_H */

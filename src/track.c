@@ -23,6 +23,13 @@
  * children are marked, too, since NO INHERIT leaves no trace in the child: it
  * would find its entries from before INHERIT again.
  *
+ * A key of R (keys.c) can be used when every member below R that holds rows
+ * has a row trigger for it, and no link is plain inheritance.  The cells of a
+ * key are those of the topmost partitioned table, for readers and writers of
+ * any member alike: ck_keys_root() is a function of catalog rows that are part
+ * of the shape, and so are the rows of pg_attribute that say which column a
+ * name in a trigger's arguments means.
+ *
  * "shape" is a string of bytes that differs whenever the meaning of reading R
  * may differ for other reasons than recorded writes: the members, their
  * storage, the catalog versions of their pg_class, pg_inherits and pg_trigger
@@ -66,6 +73,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "keys.h"
 #include "track.h"
 
 #define MAX_FAMILY	4096
@@ -169,6 +177,7 @@ typedef struct Family
 	List	  **since;			/* their xids, or NULL */
 	bool		own_ddl;
 	bool		plain;			/* some link is not partitioning */
+	bool		detaching;		/* some link is about to go */
 } Family;
 
 /* Append what identifies a catalog row's version; true if we made it. */
@@ -206,6 +215,8 @@ inheritance_links(Family *family, Relation catalog, Oid relid, bool up)
 		family->own_ddl |= note_version(tuple, family->shape, family->since);
 		if (!get_rel_relispartition(form->inhrelid))
 			family->plain = true;
+		if (form->inhdetachpending)
+			family->detaching = true;
 		result = lappend_oid(result, up ? form->inhparent : form->inhrelid);
 	}
 	systable_endscan(scan);
@@ -362,8 +373,25 @@ typedef struct Coverage
 {
 	int			statement;
 	int			row;
+	List	   *keys;			/* CkKeyDef, with the events seen for each */
 	bool		own_ddl;
 } Coverage;
+
+/* The keys that a row trigger's arguments name. */
+static void
+add_keys(HeapTuple tuple, Relation catalog, int events, Coverage *coverage)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	bytea	   *args = DatumGetByteaPP(heap_getattr(tuple, Anum_pg_trigger_tgargs,
+													RelationGetDescr(catalog), &isnull));
+	const char *arg = VARDATA_ANY(args);
+
+	if (form->tgenabled != TRIGGER_FIRES_ALWAYS)
+		events = 0;				/* or not in every session */
+	for (int i = 0; i < form->tgnargs; i++, arg += strlen(arg) + 1)
+		coverage->keys = ck_keys_add(coverage->keys, arg, events);
+}
 
 static void
 read_triggers(Oid relid, Coverage *coverage, StringInfo shape, List **since)
@@ -385,7 +413,10 @@ read_triggers(Oid relid, Coverage *coverage, StringInfo shape, List **since)
 		if (form->tgfoid != function)
 			continue;
 		coverage->statement |= trigger_coverage(tuple, catalog, false);
-		coverage->row |= trigger_coverage(tuple, catalog, true);
+		if (form->tgnargs == 0)
+			coverage->row |= trigger_coverage(tuple, catalog, true);
+		else if (TRIGGER_FOR_ROW(form->tgtype))
+			add_keys(tuple, catalog, trigger_coverage(tuple, catalog, true), coverage);
 		coverage->own_ddl |= note_version(tuple, shape, since);
 		if (shape)
 		{
@@ -406,6 +437,16 @@ covered(const Coverage *coverage, bool with_apply)
 {
 	return coverage->statement == STATEMENT_EVENTS &&
 		(!with_apply || (coverage->row & ROW_EVENTS) == ROW_EVENTS);
+}
+
+/* The keys that row triggers of the relation itself name, seen or not. */
+List *
+ck_track_keys(Oid relid)
+{
+	Coverage	coverage;
+
+	read_triggers(relid, &coverage, NULL, NULL);
+	return coverage.keys;
 }
 
 /* Does the relation itself have all the triggers, enabled? */
@@ -564,11 +605,69 @@ not_tracked(CkTracked *result, char *why)
 		result->why_not = why;
 }
 
+/* The keys of which every change is seen in this member, too. */
+static List *
+keys_of_both(List *keys, const Coverage *coverage)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		CkKeyDef   *here = ck_keys_find(coverage->keys, lfirst(lc));
+
+		if (here != NULL && (here->events & ROW_EVENTS) == ROW_EVENTS)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * Members below `relid` narrow the keys down; *keys is NIL when none is left,
+ * and `first` says that there has been no such member yet.
+ */
 static void
-describe_member(Oid relid, bool with_apply, CkTracked *result,
+describe_keys(const Coverage *coverage, bool *first, List **keys)
+{
+	*keys = keys_of_both(*first ? coverage->keys : *keys, coverage);
+	*first = false;
+}
+
+/* Which column each name means is part of the shape. */
+static void
+describe_key_columns(Oid relid, CkTracked *result, StringInfo shape, List **since)
+{
+	ListCell   *lc;
+	ListCell   *name;
+
+	foreach(lc, result->keys)
+	{
+		CkKeyDef   *key = lfirst(lc);
+
+		foreach(name, key->columns)
+		{
+			HeapTuple	tuple = SearchSysCacheAttName(relid, lfirst(name));
+
+			if (!HeapTupleIsValid(tuple))	/* it has been renamed, say */
+			{
+				result->keys = foreach_delete_current(result->keys, lc);
+				break;
+			}
+			appendBinaryStringInfo(shape,
+								   (char *) &((Form_pg_attribute) GETSTRUCT(tuple))->attnum,
+								   sizeof(AttrNumber));
+			result->own_ddl |= note_version(tuple, shape, since);
+			ReleaseSysCache(tuple);
+		}
+	}
+}
+
+static void
+describe_member(Oid relid, bool with_apply, CkTracked *result, bool *first_leaf,
 				StringInfo shape, List **since)
 {
 	Coverage	coverage;
+	bool		listed;
 	char		relkind = get_rel_relkind(relid);
 
 	if (!describe_class(relid, result, shape, since))
@@ -589,12 +688,16 @@ describe_member(Oid relid, bool with_apply, CkTracked *result,
 		not_tracked(result, psprintf("temporary table %s", qualified_name(relid)));
 		return;
 	}
-	if (seen_without_triggers(relid))
-		return;
-	read_triggers(relid, &coverage, shape, since);
+	listed = seen_without_triggers(relid);
+	if (listed && ck_track_keys(relid) == NIL)
+		memset(&coverage, 0, sizeof(coverage));	/* its triggers do not matter */
+	else
+		read_triggers(relid, &coverage, shape, since);
 	result->own_ddl |= coverage.own_ddl;
-	if (!covered(&coverage, with_apply && relkind == RELKIND_RELATION))
+	if (!listed && !covered(&coverage, with_apply && relkind == RELKIND_RELATION))
 		not_tracked(result, psprintf("table %s is not tracked", qualified_name(relid)));
+	if (relkind == RELKIND_RELATION)
+		describe_keys(&coverage, first_leaf, &result->keys);
 }
 
 /*
@@ -608,6 +711,7 @@ ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	Family		family = {0};
 	int			nup;
 	bool		with_apply;
+	bool		first_leaf = true;
 	ListCell   *lc;
 
 	memset(result, 0, sizeof(*result));
@@ -627,5 +731,8 @@ ck_track_describe(Oid relid, CkTracked *result, StringInfo shape, List **since)
 	}
 	with_apply = ck_track_needs_apply_triggers(family.members);
 	foreach(lc, family.members)
-		describe_member(lfirst_oid(lc), with_apply, result, shape, since);
+		describe_member(lfirst_oid(lc), with_apply, result, &first_leaf, shape, since);
+	if (family.plain || family.detaching)
+		result->keys = NIL;
+	describe_key_columns(relid, result, shape, since);
 }

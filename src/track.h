@@ -14,6 +14,7 @@
 
 #define CK_TRIGGER_NAME		"cachekit_track"
 #define CK_ROW_TRIGGER_NAME "cachekit_apply"
+#define CK_KEY_TRIGGER_NAME "zz_cachekit_keys"	/* fires last: see keys.c */
 #define CK_DDL_TRIGGER_NAME "cachekit_ddl_command_end"
 #define CK_DROP_TRIGGER_NAME "cachekit_sql_drop"
 
@@ -24,6 +25,7 @@ typedef struct CkTracked
 	bool		own_ddl;		/* changed by this very transaction */
 	char	   *why_not;		/* palloc'd, if not tracked */
 	List	   *deps;			/* Oids whose cells a reader depends on */
+	List	   *keys;			/* CkKeyDef: keys whose every change is seen */
 	List	   *members;		/* Oids whose changes this may have missed */
 } CkTracked;
 
@@ -38,6 +40,7 @@ extern List *ck_track_family(Oid relid, bool *foreign);
 extern bool ck_track_needs_apply_triggers(List *family);
 extern bool ck_track_has_triggers(Oid relid, bool with_apply);
 extern const char *ck_track_tracker(Oid relid);
+extern List *ck_track_keys(Oid relid);
 extern void ck_track_describe(Oid relid, CkTracked *result,
 							  StringInfo shape, List **since);
 extern const char *ck_track_ddl_unwatched(StringInfo shape);

@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "counters.h"
 #include "fingerprint.h"
+#include "keys.h"
 #include "querystats.h"
 #include "segment.h"
 #include "serve.h"
@@ -194,6 +195,20 @@ relations_of(const CkEntryMeta *meta)
 										   sizeof(Oid), true, TYPALIGN_INT));
 }
 
+static Datum
+dependencies_of(const CkEntryMeta *meta)
+{
+	const Oid  *oids = (const Oid *) &meta->stamps[meta->nstamps];
+	List	   *relations = NIL;
+	const char *text;
+	int			len;
+
+	for (int i = 0; i < meta->nrelations; i++)
+		relations = lappend_oid(relations, oids[i]);
+	text = ck_serve_keys_text(meta, &len);
+	return PointerGetDatum(ck_plandeps_array(ck_plandeps_names(relations, text, len)));
+}
+
 static Interval *
 interval_of(int64 microseconds)
 {
@@ -210,8 +225,8 @@ put_entry(ReturnSetInfo *info, const EntryCopy *copy, const char *key,
 	const CkItemInfo *item = &copy->info;
 	bool		is_query = item->kind == CK_KIND_QUERY;
 	CkQueryStat stat;
-	Datum		values[12];
-	bool		nulls[12] = {false};
+	Datum		values[13];
+	bool		nulls[13] = {false};
 	bool		has_text;
 
 	has_text = is_query &&
@@ -236,12 +251,15 @@ put_entry(ReturnSetInfo *info, const EntryCopy *copy, const char *key,
 	values[9] = IntervalPGetDatum(interval_of(item->expires_at - now));
 	values[10] = Float8GetDatum(item->cost_us / 1000.0);
 	values[11] = Float8GetDatum((double) item->cost_us * item->hits / 1000.0);
+	nulls[12] = !is_query;
+	if (is_query)
+		values[12] = dependencies_of((const CkEntryMeta *) meta);
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 }
 
 /*
  * (kind, key, type, query, depends_on, hits, bytes, value_bytes, age,
- * expires_in, cost, saved)
+ * expires_in, cost, saved, dependencies)
  */
 Datum
 cachekit_stat_entries(PG_FUNCTION_ARGS)
@@ -271,13 +289,24 @@ cachekit_stat_entries(PG_FUNCTION_ARGS)
 
 /* ---------------- tables ---------------- */
 
-/* cachekit_stat_table(regclass) -> (tracked, gap, tracker): is every write seen? */
+static Datum
+names_of_keys(List *keys)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+		names = lappend(names, ((CkKeyDef *) lfirst(lc))->name);
+	return PointerGetDatum(ck_plandeps_array(names));
+}
+
+/* cachekit_stat_table(regclass) -> (tracked, gap, tracker, keys): is every write seen? */
 Datum
 cachekit_stat_table(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	Datum		values[4];
+	bool		nulls[4] = {false};
 	CkTracked	tracked;
 	StringInfoData shape;
 	const char *missing;
@@ -302,6 +331,7 @@ cachekit_stat_table(PG_FUNCTION_ARGS)
 	nulls[2] = tracker == NULL;
 	if (!nulls[2])
 		values[2] = CStringGetTextDatum(tracker);
+	values[3] = names_of_keys(tracked.tracked ? tracked.keys : NIL);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

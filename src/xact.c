@@ -33,7 +33,7 @@
 #include "table.h"
 #include "xact.h"
 
-#define MAX_HOOKS	8
+#define MAX_HOOKS	16
 
 /* A cell that this transaction has written to. */
 typedef struct CkLocalMark
