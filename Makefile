@@ -3,7 +3,7 @@
 #   make test        everything, in private servers; installs what is missing
 #   make demo        the cache at work on the Debian package archive
 #   make demo-shell  the same, then psql on the demo's server
-#   make torture [SECONDS=600]        make bench
+#   make torture [SECONDS=600]        make fuzz [SECONDS=600]        make bench
 #   make conformance PostgreSQL's own suites, with queries cached
 #   make versions    compile and test on PostgreSQL 15, 17 and 18 (as root)
 # DEBUG=1 turns on assertions, debug points and -Werror.
@@ -50,7 +50,7 @@ ifeq ($(shell command -v $(or $(CLANG_OF_PG),none)),)
 override with_llvm = no
 endif
 
-.PHONY: deps test conformance demo demo-shell torture bench versions
+.PHONY: deps test conformance demo demo-shell torture fuzz bench versions
 
 ifneq ($(PGXS),)
 include $(PGXS)
@@ -72,5 +72,5 @@ demo:
 	@test/demo/demo.sh
 demo-shell:
 	@test/demo/demo.sh --shell
-torture bench:
+torture fuzz bench:
 	@test/tools/load.sh $@ $(SECONDS)

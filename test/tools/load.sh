@@ -1,15 +1,16 @@
 #!/bin/bash
-# load.sh torture|bench [SECONDS]
-#   Runs test/torture/run.sh (assertions on; it starts its own servers) or
-#   test/bench/run.sh (as users build it) on a private server, which the
-#   script finds by PGHOST, PGPORT, PGUSER and PGDATABASE.
+# load.sh torture|fuzz|bench [SECONDS]
+#   Runs test/torture/run.sh or test/fuzz/run.sh (assertions on; they start
+#   servers of their own), or test/bench/run.sh (as users build it) on a
+#   private server, which the script finds by PGHOST, PGPORT, PGUSER and
+#   PGDATABASE.
 
-what=${1:?torture or bench}
+what=${1:?torture, fuzz or bench}
 seconds=${2:-60}
 . "$(dirname "$0")/lib.sh"
 
 [ -f "$CK_TOP/test/$what/run.sh" ] || die "there is no test/$what/run.sh"
-if [ "$what" = torture ]; then
+if [ "$what" != bench ]; then
   make_tree debug
 else
   make_tree release

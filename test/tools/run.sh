@@ -5,11 +5,11 @@
 #
 #   make test SUITES="regress isolation" MODE=preload VERIFY=off TESTS="kv"
 #
-#   SUITES   of: checks unit regress isolation tap torture
+#   SUITES   of: checks unit regress isolation tap torture fuzz
 #   MODE     preload | ondemand (empty: both)
 #   VERIFY   off | on (empty: both): also run every hit's query and compare
 #   TESTS    names, without their suffix (empty: all)
-#   TORTURE_SECONDS  (60)
+#   TORTURE_SECONDS  (60), FUZZ_SECONDS (60)
 #   KEEP     not empty: keep the work directory of a failed run
 #
 # A test with a line "noverify: why" is left out when VERIFY is on, one with
@@ -17,7 +17,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-SUITES=${SUITES:-checks unit regress isolation tap torture}
+SUITES=${SUITES:-checks unit regress isolation tap torture fuzz}
 MODES=${MODE:-preload ondemand}
 VERIFIES=${VERIFY:-off on}
 TESTS=${TESTS:-}
@@ -253,27 +253,30 @@ tap_logs() {
   done
 }
 
-# The torture starts servers of its own and counts by itself.
-suite_torture() {
-  local out=$CK_WORK/out/torture.log line status
+# load_suite torture|fuzz SECONDS: starts servers of its own, and counts by
+# itself.
+load_suite() {
+  local out=$CK_WORK/out/$1.log line status
 
-  [ -f src/test/torture/run.sh ] && wanted torture || return 0
-  say torture
+  [ -f "src/test/$1/run.sh" ] && wanted "$1" || return 0
+  say "$1"
   (
     cd src && as_user env TMPDIR="$CK_WORK" \
-      timeout -k 20 "$SUITE_TIMEOUT" \
-      bash test/torture/run.sh "${TORTURE_SECONDS:-60}"
+      timeout -k 20 "$SUITE_TIMEOUT" bash "test/$1/run.sh" "$2"
   ) </dev/null 2>&1 | as_user tee "$out"
   status=$?
   line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$out" | tail -n 1)
   [ -n "$line" ] || line="1 passed, 0 failed"
   [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+) ]]
   if [ $status -ne 0 ] && [ "${BASH_REMATCH[2]}" -eq 0 ]; then
-    count torture 0 1
+    count "$1" 0 1
   else
-    count torture "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+    count "$1" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
   fi
 }
+
+suite_torture() { load_suite torture "${TORTURE_SECONDS:-60}"; }
+suite_fuzz() { load_suite fuzz "${FUZZ_SECONDS:-60}"; }
 
 say "build"
 make_tree debug
@@ -284,7 +287,7 @@ echo "PostgreSQL $(postgres --version | sed 's/.*PostgreSQL) //')," \
 for suite in $SUITES; do
   case $suite in
     regress | isolation) suite_sql $suite ;;
-    checks | unit | tap | torture) suite_$suite ;;
+    checks | unit | tap | torture | fuzz) suite_$suite ;;
     *) die "no suite called $suite" ;;
   esac
 done
