@@ -47,7 +47,9 @@ my %query = (
 	added => 'SELECT id, v FROM added ORDER BY id',
 	part => 'SELECT id, v FROM part ORDER BY id',
 	part_2 => 'SELECT id, v FROM part_2 ORDER BY id',
-	parent_of => 'SELECT id, v FROM parent_of ORDER BY id');
+	parent_of => 'SELECT id, v FROM parent_of ORDER BY id',
+	key_1 => 'SELECT id, v FROM after_it WHERE id = 1',
+	key_2 => 'SELECT id, v FROM after_it WHERE id = 2');
 
 # expect(TABLE, LABEL, [ID, V]...): what the subscriber must answer, twice
 sub expect
@@ -102,6 +104,20 @@ for my $table (qw(before_it after_it))
 	change("INSERT INTO $table VALUES (1, 1)");
 	expect($table, 'insert after truncate', [ 1, 1 ]);
 }
+
+# Keys: the worker fires their row trigger, too.
+$to->safe_psql('postgres', q{SELECT cache_track('after_it', 'id')});
+change('INSERT INTO after_it VALUES (2, 2)');
+expect('key_1', 'key', [ 1, 1 ]);
+expect('key_2', 'key', [ 2, 2 ]);
+change('UPDATE after_it SET v = 7 WHERE id = 1');
+is_hit($to, $to, $query{key_2}, undef, 'key_2: of another row');
+expect('key_1', 'update of its row', [ 1, 7 ]);
+change('UPDATE after_it SET id = 3 WHERE id = 2');
+is_hit($to, $to, $query{key_1}, undef, 'key_1: of another row');
+expect('key_2', 'moved to another key');
+change('TRUNCATE after_it');
+expect('key_1', 'truncate');
 
 change('UPDATE child_of SET v = 2');
 expect('parent_of', 'update of a child', [ 1, 2 ]);
