@@ -31,7 +31,7 @@ RUNS=${RUNS:-verify cached}
 TESTS=${TESTS:-}
 CK_KEEP=${KEEP:-}
 SUITE_TIMEOUT=${SUITE_TIMEOUT:-1500}
-declare -A LEAST_HITS=([regress]=1000 [isolation]=100)
+declare -A LEAST_HITS=([regress]=3000 [isolation]=400) # others: 1
 KNOWN=src/test/conformance/known
 export PGISOLATIONTIMEOUT=${PGISOLATIONTIMEOUT:-300}
 
@@ -209,7 +209,7 @@ compare() {
 
 # exercised SUITE RUN: was the cache used, and is it sound?
 exercised() {
-  local database least=${HITS:-${LEAST_HITS[$1]:-0}} hits bad
+  local database least=${HITS:-${LEAST_HITS[$1]:-1}} hits bad
 
   database=$(database_of "$1")
   psql -qXAt -F ' ' -R ', ' "$database" -c "
