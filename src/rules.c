@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 
 #include "args.h"
+#include "debug_point.h"
 #include "extension.h"
 #include "rules.h"
 #include "segment.h"
@@ -154,6 +155,7 @@ read_table(Relation table)
 	HeapTuple	tuple;
 	bool		complete = true;
 
+	CK_DEBUG_POINT("rules");
 	while (complete && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		complete = add_rule(tuple, RelationGetDescr(table));
 	systable_endscan(scan);

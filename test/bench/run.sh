@@ -8,7 +8,7 @@
 set -u
 RUNS=${RUNS:-5}
 SECS=${SECS:-3}
-ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall}
+ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto}
 export PGOPTIONS='-c client_min_messages=warning'
 dir=$(mktemp -d)
 trap 'stop_second_server; rm -rf "$dir"' EXIT

@@ -141,19 +141,3 @@ bench_auto() {
   row "the same, TPC-B" "at least 0.98x" \
     "$(ratio "$AUTO_RUNS" tpcb_off tpcb_auto)x"
 }
-
-# Tracking without triggers is a setting of the server: taken in turn.
-set_track() {
-  sql -c "ALTER SYSTEM SET cachekit.track = '$1'" -c 'SELECT pg_reload_conf()' >/dev/null
-}
-tpcb_triggers() { set_track triggers; tpcb_off; }
-tpcb_all() { set_track all; tpcb_off; }
-
-bench_trackall() {
-  [ -n "$(sql -c "SELECT 1 FROM pg_settings WHERE name = 'cachekit.track'
-                  AND context IN ('sighup', 'superuser', 'user')")" ] || return 0
-  pgbench_setup
-  row "every table tracked without triggers, TPC-B" "at least 0.97x" \
-    "$(ratio "$AUTO_RUNS" tpcb_triggers tpcb_all)x"
-  sql -c 'ALTER SYSTEM RESET cachekit.track' -c 'SELECT pg_reload_conf()' >/dev/null
-}

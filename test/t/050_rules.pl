@@ -185,6 +185,20 @@ sub lasting
 		"t\ninactive", 'dropped, whatever the snapshot');
 	$one->query_safe('COMMIT');
 
+	# A rule that is committed while they are read is missed, but not for long.
+	my $holder = $node->background_psql('postgres', on_error_stop => 1);
+	$holder->query_safe('SELECT pg_advisory_lock(4711)');
+	$one->query_safe(q{SET cachekit.debug_point = 'rules:4711'; SELECT cache_rule_create(3)});
+	$one->query_until(qr/asked/, "\\echo asked\nSELECT 'read: ' || cachekit_stat_rule(1);\n");
+	wait_blocked($node, 1);
+	$node->safe_psql('postgres', 'SELECT cache_rule_create(1)');
+	$holder->query_safe('SELECT pg_advisory_unlock(4711)');
+	like($one->query_safe('SELECT 1'), qr/read: inactive/, 'a rule that came during the scan');
+	is($one->query_safe('SELECT cachekit_stat_rule(1)'), 'active', 'is there afterwards');
+	$one->query_safe('RESET cachekit.debug_point');
+	$node->safe_psql('postgres', 'SELECT cache_rule_drop(1), cache_rule_drop(3)');
+	$holder->quit;
+
 	# two at once
 	my $two = $node->background_psql('postgres', on_error_stop => 1);
 	$one->query_safe('BEGIN; SELECT cache_rule_create(2)');
