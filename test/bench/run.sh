@@ -8,10 +8,10 @@
 set -u
 RUNS=${RUNS:-5}
 SECS=${SECS:-3}
-ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto}
+ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall}
 export PGOPTIONS='-c client_min_messages=warning'
 dir=$(mktemp -d)
-trap 'stop_second_server; rm -rf "$dir"' EXIT
+trap 'stop_other_servers; rm -rf "$dir"' EXIT
 
 sql() { psql -qXAt -v ON_ERROR_STOP=1 "$@"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }

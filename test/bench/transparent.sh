@@ -1,6 +1,6 @@
 # transparent.sh
-#   Transparent mode: sourced by run.sh, whose functions it uses.  Two figures
-#   compare with a server that has not loaded the library: it is made here.
+#   Transparent mode: sourced by run.sh, whose functions it uses.  Some figures
+#   compare with a server of other settings, which is made here.
 
 AUTO_RUNS=$((RUNS * 2 + 1))     # for ratios near to 1
 
@@ -89,34 +89,37 @@ bench_hit() {
 
 pgbench_setup() { pgbench -q -i -s 5 >/dev/null 2>&1; sql -c 'VACUUM ANALYZE'; }
 
-# second_server: without the library; sets BARE to its directory
-second_server() {
-  local bin
+# other_server NAME SETTINGS...: one more, in $dir/NAME, with the settings of
+# the first one but for these and the library.
+other_server() {
+  local data=$dir/$1 bin
 
-  [ -z "${BARE:-}" ] || return 0
+  [ ! -f "$data/postmaster.pid" ] || return 0
   bin=$(pg_config --bindir)
-  BARE=$dir/bare
-  "$bin/initdb" -D "$BARE" -U "$PGUSER" -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
-  # as the first one, but for the library
-  sql -c "SELECT format('%s = ''%s''', name, replace(setting, '''', '''''') || coalesce(unit, ''))
-          FROM pg_settings WHERE source = 'configuration file' AND name NOT LIKE 'cachekit%'
+  "$bin/initdb" -D "$data" -U "$PGUSER" -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
+  sql -c "SELECT format('%s = %L', name, setting || coalesce(unit, '')) FROM pg_settings
+          WHERE source = 'configuration file' AND name NOT LIKE 'cachekit%'
             AND unit IS DISTINCT FROM '8kB'
             AND name NOT IN ('shared_preload_libraries', 'unix_socket_directories')" \
-    >>"$BARE/postgresql.conf"
-  printf "unix_socket_directories = '%s'\nlisten_addresses = ''\n" "$BARE" >>"$BARE/postgresql.conf"
-  "$bin/pg_ctl" -D "$BARE" -l "$BARE.log" -w -s start ||
-    { cat "$BARE.log" >&2; return 1; }
-  (on_bare && pgbench_setup)
+    >>"$data/postgresql.conf"
+  printf '%s\n' "unix_socket_directories = '$data'" "listen_addresses = ''" "${@:2}" \
+    >>"$data/postgresql.conf"
+  "$bin/pg_ctl" -D "$data" -l "$data.log" -w -s start || { cat "$data.log" >&2; return 1; }
+  (on_other "$1" && pgbench_setup)
 }
 
-on_bare() { export PGHOST=$BARE; }
-stop_second_server() {
-  [ ! -f "${BARE:-}/postmaster.pid" ] || "$(pg_config --bindir)/pg_ctl" -D "$BARE" -m immediate -s stop
+on_other() { export PGHOST=$dir/$1; }
+stop_other_servers() {
+  local file
+
+  for file in "$dir"/*/postmaster.pid; do
+    [ ! -f "$file" ] || "$(pg_config --bindir)/pg_ctl" -D "${file%/*}" -m immediate -s stop
+  done
 }
 
 with_settings() { PGOPTIONS="$PGOPTIONS $1" pgbench_tps "${@:2}"; }
-select_bare() { (on_bare && pgbench_tps -M prepared -S); }
-tpcb_bare() { (on_bare && pgbench_tps -M prepared); }
+select_bare() { (on_other bare && pgbench_tps -M prepared -S); }
+tpcb_bare() { (on_other bare && pgbench_tps -M prepared); }
 select_off() { with_settings "-c cachekit.mode=off" -M prepared -S; }
 tpcb_off() { with_settings "-c cachekit.mode=off" -M prepared; }
 select_auto() { with_settings "-c cachekit.mode=auto" -M prepared -S; }
@@ -125,7 +128,7 @@ select_auto_simple() { with_settings "-c cachekit.mode=auto" -M simple -S; }
 select_off_simple() { with_settings "-c cachekit.mode=off" -M simple -S; }
 
 bench_library() {
-  pgbench_setup && second_server || return 1
+  pgbench_setup && other_server bare || return 1
   row "library loaded, mode off, against none: select-only" "at least 0.99x" \
     "$(ratio "$AUTO_RUNS" select_bare select_off)x"
   row "the same, TPC-B" "at least 0.99x" \
@@ -140,4 +143,14 @@ bench_auto() {
     "$(ratio "$AUTO_RUNS" select_off_simple select_auto_simple)x"
   row "the same, TPC-B" "at least 0.98x" \
     "$(ratio "$AUTO_RUNS" tpcb_off tpcb_auto)x"
+}
+
+# Without a tracked table, so that triggers cost nothing.
+tpcb_all() { (on_other all && tpcb_off); }
+
+bench_trackall() {
+  pgbench_setup &&
+    other_server all "shared_preload_libraries = 'cachekit'" "cachekit.track = all" || return 1
+  row "track = all against triggers on no table, TPC-B" "at least 0.97x" \
+    "$(ratio "$AUTO_RUNS" tpcb_off tpcb_all)x"
 }
