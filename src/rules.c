@@ -32,7 +32,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -62,6 +61,7 @@ enum
 static HTAB *rules = NULL;		/* CkRule by queryid; NULL: there are none */
 static MemoryContext rules_context = NULL;	/* holds it */
 static bool valid = false;		/* it is what the table says */
+static bool without_memory = false; /* it lacks what needs shared memory */
 static Oid	read_from = InvalidOid; /* the table */
 static Oid	read_in = InvalidOid;	/* the schema, when it was read */
 
@@ -164,7 +164,10 @@ read_table(Relation table)
 	return complete;
 }
 
-/* Read the table; if it cannot be read now, there are no rules for now. */
+/*
+ * Read the table; if that is impossible now, there are no rules for now, nor
+ * while there is no shared memory to find the cells of tags in.
+ */
 static void
 load(Oid namespace)
 {
@@ -185,11 +188,9 @@ load(Oid namespace)
 	}
 	read_in = namespace;
 	valid = true;				/* before the scan: messages may come with it */
-	if (table->rd_rel->relkind != RELKIND_RELATION || !read_table(table))
-	{
-		valid = false;
+	without_memory = !read_table(table);
+	if (without_memory)
 		reset();
-	}
 	table_close(table, AccessShareLock);
 }
 
@@ -198,7 +199,8 @@ load_if_needed(void)
 {
 	Oid			namespace = ck_extension_namespace();
 
-	if (likely(valid && namespace == read_in))
+	if (likely(valid && namespace == read_in &&
+			   !(without_memory && ck_segment_attach())))
 		return;
 	valid = false;
 	if (!OidIsValid(namespace))

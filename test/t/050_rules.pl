@@ -346,4 +346,28 @@ is($after->safe_psql('postgres', 'SELECT DISTINCT state FROM cachekit_rules'), '
 	'nobody computes query identifiers');
 $after->stop;
 
+# Tags need shared memory: without it rules have no effect, and do no harm.
+my $poor;
+{
+	local $ENV{CACHEKIT_MODE} = 'ondemand';
+	$poor = new_node('poor', "dynamic_shared_memory_type = mmap\ncompute_query_id = on\n");
+}
+$poor->start;
+$poor->safe_psql('postgres', q{CREATE EXTENSION cachekit;
+	CREATE TABLE t AS SELECT 1 AS a; SELECT cache_rule_create(1, tags => '{a}')});
+my $directory = $poor->data_dir . '/pg_dynshmem';
+my $session = $poor->background_psql('postgres', on_error_stop => 0);
+chmod(0, $directory) or die "$directory: $!";
+SKIP:
+{
+	skip 'permissions do not bind this user', 2 if opendir(my $d, $directory);
+	is($session->query('SELECT cachekit_stat_rule(1); SELECT a FROM t; SELECT cachekit_stat_rule(1)'),
+		"inactive\n1\ninactive", 'no memory, no rules');
+	is(scalar(() = $session->{stderr} =~ /WARNING|ERROR/g), 1, 'and one warning');
+}
+chmod(0700, $directory) or die "$directory: $!";
+$session->quit;
+is($poor->safe_psql('postgres', 'SELECT cachekit_stat_rule(1)'), 'active', 'with memory');
+$poor->stop;
+
 done_testing();
