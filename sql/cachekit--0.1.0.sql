@@ -512,8 +512,8 @@ COMMENT ON FUNCTION cachekit_stat_text(text) IS
 -- by a transaction of its own: too many, so that the hit ratio is too low.
 -- (Statements that change no row count for the cache, but not here.)  Where
 -- the WHERE clause fixes a column of a table by equality, tracking it by that
--- column would leave each entry the w/k writes to its own key:
--- keyed_hit_ratio.
+-- column leaves each entry the w/k writes to its own key: keyed_hit_ratio, and
+-- expected_hit_ratio if it is tracked so already.
 --
 -- Periods begin when pg_stat_statements, and the database's statistics, were
 -- reset; if the latter never were, both are taken to be of the same period.
@@ -544,13 +544,14 @@ WITH statements AS (
 ), rates AS (
 	SELECT x.*, x.calls / x.seconds / x.k AS entry_reads,
 		   w.written / x.table_seconds AS writes,
+		   (w.written - w.keyed_now + w.keyed_now / x.k) / x.table_seconds AS writes_now,
 		   (w.written - w.keyed + w.keyed / x.k) / x.table_seconds AS keyed_writes,
 		   greatest(1 - x.k / x.calls, 0) AS not_first,
-		   w.untracked, w.keyed_tables, w.track, w.track_by_key
+		   w.keyed_tables, w.track, w.track_by_key
 	FROM texts x, LATERAL (
 		SELECT coalesce(sum(written), 0)::float8 AS written,
 			   coalesce(sum(written) FILTER (WHERE key IS NOT NULL), 0)::float8 AS keyed,
-			   count(*) FILTER (WHERE NOT g.tracked) AS untracked,
+			   coalesce(sum(written) FILTER (WHERE g.is_key), 0)::float8 AS keyed_now,
 			   count(key) AS keyed_tables,
 			   string_agg(format('SELECT %s(%L); ', 'cache_track'::regproc, tbl), ''
 						  ORDER BY n) FILTER (WHERE NOT g.tracked) AS track,
@@ -558,13 +559,14 @@ WITH statements AS (
 						  THEN format('SELECT %s(%L); ', 'cache_track'::regproc, tbl)
 						  ELSE format('SELECT %s(%L, %L); ', 'cache_track'::regproc, tbl, key)
 						  END, '' ORDER BY n)
-			   FILTER (WHERE NOT g.tracked OR key IS NOT NULL) AS track_by_key
+			   FILTER (WHERE NOT g.tracked OR (key IS NOT NULL AND NOT g.is_key)) AS track_by_key
 		FROM unnest(x.tables, x.rows_written, x.key_columns)
 			 WITH ORDINALITY AS u(tbl, written, key, n),
-			 LATERAL cachekit_stat_table(u.tbl) g) w
+			 LATERAL (SELECT tracked, coalesce(quote_ident(u.key) = ANY (keys), false) AS is_key
+					  FROM cachekit_stat_table(u.tbl)) g) w
 ), ratios AS (
 	SELECT r.*,
-		   not_first * entry_reads / (entry_reads + writes) AS exact_ratio,
+		   not_first * entry_reads / (entry_reads + writes_now) AS exact_ratio,
 		   not_first * entry_reads / (entry_reads + keyed_writes) AS keyed_ratio,
 		   not_first * entry_reads / (entry_reads + 1 / 60.0::float8) AS ttl_ratio,
 		   u.queryid IS NOT NULL AS ruled

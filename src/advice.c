@@ -34,6 +34,7 @@
 
 #include "counters.h"
 #include "derive.h"
+#include "keys.h"
 #include "statements.h"
 #include "track.h"
 
@@ -90,7 +91,7 @@ typedef struct Advice
 	char	   *reason;			/* NULL: none */
 	int			nparameters;
 	List	   *tables;			/* Oids: what users' relations it reads */
-	List	   *columns;		/* of each, a column that is fixed, or 0 */
+	List	   *columns;		/* of each, a column that could be its key, or 0 */
 } Advice;
 
 /* Is the operator an equality that a hash or an index could use? */
@@ -156,11 +157,37 @@ key_column(Query *tree, Oid relid)
 	return 0;
 }
 
-/* Add the relations of users anywhere in the tree; foreign ones, too. */
+/*
+ * Could the table be tracked by that column, as far as cache_track() is
+ * concerned?
+ */
+static bool
+may_be_key(Oid relid, int column)
+{
+	char		relkind = get_rel_relkind(relid);
+	FmgrInfo	hash;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	if ((has_subclass(relid) && relkind != RELKIND_PARTITIONED_TABLE) ||
+		(has_superclass(relid) && !get_rel_relispartition(relid)))
+		return false;			/* plain inheritance */
+	return get_attgenerated(relid, column) == '\0' &&
+		ck_keys_hash_function(get_atttype(relid, column), &hash, CurrentMemoryContext);
+}
+
+/* What collect_tables() fills in. */
+typedef struct TableWalk
+{
+	List	   *tables;			/* Oids of users' relations, foreign ones, too */
+	List	   *repeated;		/* of those, the ones that occur more than once */
+} TableWalk;
+
+/* Add the relations anywhere in the tree. */
 static bool
 collect_tables(Node *node, void *context)
 {
-	List	  **tables = context;
+	TableWalk  *walk = context;
 
 	if (node == NULL)
 		return false;
@@ -168,9 +195,13 @@ collect_tables(Node *node, void *context)
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
 
-		if (rte->rtekind == RTE_RELATION && rte->relid >= FirstNormalObjectId &&
-			rte->relkind != RELKIND_VIEW)
-			*tables = list_append_unique_oid(*tables, rte->relid);
+		if (rte->rtekind != RTE_RELATION || rte->relid < FirstNormalObjectId ||
+			rte->relkind == RELKIND_VIEW)
+			return false;
+		if (list_member_oid(walk->tables, rte->relid))
+			walk->repeated = list_append_unique_oid(walk->repeated, rte->relid);
+		else
+			walk->tables = lappend_oid(walk->tables, rte->relid);
 		return false;
 	}
 	if (IsA(node, Query))
@@ -217,6 +248,7 @@ examine(const char *text, Advice *advice)
 {
 	CkQuery    *query = ck_query_open(text);
 	Query	   *tree = linitial_node(Query, query->source->query_list);
+	TableWalk	walk = {0};
 	ListCell   *lc;
 
 	if (!ck_derive_dependencies(query))
@@ -231,10 +263,18 @@ examine(const char *text, Advice *advice)
 	advice->trackable = is_trackable(query, tree);
 	advice->reason = join_reasons(query->depends.reasons);
 	advice->nparameters = query->nargs;
-	(void) collect_tables((Node *) tree, &advice->tables);
-	foreach(lc, advice->tables)
-		advice->columns = lappend_int(advice->columns,
-									  key_column(tree, lfirst_oid(lc)));
+	(void) collect_tables((Node *) tree, &walk);
+	advice->tables = walk.tables;
+	foreach(lc, walk.tables)
+	{
+		int			column = key_column(tree, lfirst_oid(lc));
+
+		/* Each scan of a table must fix the key: only one is looked at. */
+		if (column != 0 && (list_member_oid(walk.repeated, lfirst_oid(lc)) ||
+							!may_be_key(lfirst_oid(lc), column)))
+			column = 0;
+		advice->columns = lappend_int(advice->columns, column);
+	}
 	ck_query_close(query);
 }
 

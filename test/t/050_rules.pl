@@ -17,6 +17,8 @@ my $tables = q{
 	CREATE TABLE parts (id int, v int) PARTITION BY RANGE (id);
 	CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
 	CREATE TABLE users (id int, name text);
+	CREATE TABLE kin (id int);
+	CREATE TABLE kin_child () INHERITS (kin);
 };
 
 sub server
@@ -103,6 +105,16 @@ sub with_libraries
 			'keyed_hit_ratio > expected_hit_ratio + 0.1', 'writes_per_call > 0.1',
 			q{suggestion LIKE 'SELECT cache_track(''orders'', ''customer''); SELECT cache_rule_create(%);'}),
 		't|t|t', "$name: a key would help");
+	is($node->safe_psql('postgres', "BEGIN; SELECT cache_track('orders', 'customer'); "
+			. q{SELECT keyed_hit_ratio = expected_hit_ratio, suggestion LIKE 'SELECT cache_rule_create(%' FROM cachekit_advice WHERE query ILIKE 'select sum(amount) from orders where%'; ROLLBACK}),
+		"\nt|t", "$name: it is a key already");
+	is($node->safe_psql('postgres', q{SELECT key_columns FROM unnest(ARRAY[
+			'SELECT FROM orders o JOIN orders p USING (id) WHERE o.id = $1',
+			'SELECT FROM orders WHERE id > $1', 'SELECT FROM orders WHERE id = $1 OR id = $2',
+			'SELECT FROM orders o, users u WHERE u.name = $2 AND $1 = o.id',
+			'SELECT FROM kin WHERE id = $1', 'SELECT FROM parts WHERE id = $1']) q,
+			cachekit_stat_text(q)}),
+		"{NULL}\n{NULL}\n{NULL}\n{id,name}\n{NULL}\n{id}", "$name: columns that may be keys");
 	is(advice($node, 'select now(), count(*) from orders', 'advice',
 			q{suggestion LIKE 'SELECT cache_rule_create(%, ttl => ''1 minute'');'}),
 		'ttl|t', "$name: a ttl");
