@@ -261,6 +261,12 @@ sub query {
   }
   $sql = ($cte // '') . $sql;
 
+  # parameters that were thrown away with what they stood in leave gaps
+  my %number;
+  my @used;
+  $sql =~ s/@(\d)@/push @used, $values[$1 - 1] unless $number{$1}; '@' . ($number{$1} ||= @used) . '@'/ge;
+  @values = @used;
+
   my ($plain, $query) = ($sql, $sql);
   $plain =~ s/@(\d)@/($values[$1 - 1]::int)/g;
   $query =~ s/@(\d)@/\$$1/g;

@@ -95,5 +95,11 @@ unit_insert_before_commit(PG_FUNCTION_ARGS)
 Datum
 unit_nothing(PG_FUNCTION_ARGS)
 {
-	return PointerGetDatum(NULL);
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(data->tg_newtuple);
+	return PointerGetDatum(data->tg_trigtuple);
 }
