@@ -6,7 +6,7 @@
  * A dependency (a relation, the schema of a database, a tag) hashes to one
  * cell.  There is no registry that could fill up: two dependencies that share
  * a cell only see each other's commits, which costs a needless miss and never
- * a wrong row.  The array has three regions, so that strangers of very
+ * a wrong row.  The array has four regions, so that strangers of very
  * different temper do not meet: schemas (rarely written, read by everybody),
  * relations, tags.
  *
@@ -51,19 +51,21 @@ typedef union CkSharedCell
 typedef struct CkSharedCells
 {
 	CkBirth		birth;
-	uint32		ncells;			/* all regions */
-	uint32		first_tag;		/* relations: SCHEMA_CELLS .. first_tag - 1 */
+	uint32		ncells;			/* all regions, which are, in this order: */
+	uint32		first_relation;	/* after the schemas */
+	uint32		first_tag;
+	uint32		first_key;
 	LWLockPadded locks[CELL_PARTITIONS];
 	CkSharedCell cells[FLEXIBLE_ARRAY_MEMBER];
 } CkSharedCells;
 
 static CkSharedCells *shared = NULL;
 
-/* One 32nd of the budget, and at least 512 cells. */
+/* One 16th of the budget, and at least 512 cells. */
 Size
 ck_cells_size(Size budget)
 {
-	Size		cells = Max(budget / 32 / sizeof(CkSharedCell), 512);
+	Size		cells = Max(budget / 16 / sizeof(CkSharedCell), 512);
 
 	return offsetof(CkSharedCells, cells) + cells * sizeof(CkSharedCell);
 }
@@ -74,7 +76,9 @@ ck_cells_init(void *ptr, Size size, Size budget)
 	CkSharedCells *s = ptr;
 
 	s->ncells = (size - offsetof(CkSharedCells, cells)) / sizeof(CkSharedCell);
-	s->first_tag = s->ncells - s->ncells / 4;
+	s->first_relation = SCHEMA_CELLS;
+	s->first_tag = SCHEMA_CELLS + s->ncells / 8;
+	s->first_key = s->first_tag + s->ncells / 8;
 	pg_atomic_init_u32(&s->birth.state, CK_UNBORN);
 	for (int i = 0; i < CELL_PARTITIONS; i++)
 		LWLockInitialize(&s->locks[i].lock, ck_segment_tranche(CK_TRANCHE_CELL));
@@ -100,6 +104,12 @@ ck_cells_birth(void)
 	return &shared->birth;
 }
 
+static inline uint32
+in_region(uint64 hash, uint32 first, uint32 end)
+{
+	return first + hash % (end - first);
+}
+
 /* The cell of a dependency of database `dbid`. */
 uint32
 ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
@@ -108,11 +118,17 @@ ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
 	uint64		h;
 
 	h = hash_bytes_extended((const unsigned char *) id, sizeof(id), 0);
-	if (kind == CK_DEP_SCHEMA)
-		return h % SCHEMA_CELLS;
-	if (kind == CK_DEP_TAG)
-		return shared->first_tag + h % (shared->ncells - shared->first_tag);
-	return SCHEMA_CELLS + h % (shared->first_tag - SCHEMA_CELLS);
+	switch (kind)
+	{
+		case CK_DEP_SCHEMA:
+			return in_region(h, 0, shared->first_relation);
+		case CK_DEP_TAG:
+			return in_region(h, shared->first_tag, shared->first_key);
+		case CK_DEP_RELATION_KEY:
+			return in_region(h, shared->first_key, shared->ncells);
+		default:
+			return in_region(h, shared->first_relation, shared->first_tag);
+	}
 }
 
 uint32

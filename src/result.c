@@ -426,6 +426,12 @@ ck_result_json_datum(CkTarget *target)
 	return JsonbPGetDatum(target->document);
 }
 
+static void
+prepare(void *arg)
+{
+	keep_desc((CkTarget *) arg);
+}
+
 /* Answer the target's request into it. */
 void
 ck_result_answer(CkTarget *target)
@@ -433,8 +439,7 @@ ck_result_answer(CkTarget *target)
 	CkProducer	producer;
 
 	producer.arg = target;
-	if (target->request->query->keyed != NIL)
-		keep_desc(target);		/* planning comes first */
+	producer.prepare = prepare;
 	if (target->store != NULL)
 	{
 		producer.hit = hit_rows;

@@ -722,7 +722,10 @@ ck_serve_answer(CkRequest *request, const CkProducer *producer)
 		return;
 	}
 	if (request->query->keyed != NIL && request->bypass == CK_BYPASS_NONE)
+	{
+		producer->prepare(producer->arg);
 		ck_serve_plan(request);
+	}
 	ck_serve_missed(request);
 	if (request->bypass == CK_BYPASS_NONE)
 		fill(request, producer);

@@ -98,6 +98,7 @@ typedef struct CkProducer
 	void		(*hit) (void *arg, const char *data, Size len);
 	bool		(*run) (void *arg, StringInfo fill, Size limit);
 	void		(*verify) (void *arg, const char *data, Size len);
+	void		(*prepare) (void *arg);	/* before the query may be planned */
 	void	   *arg;
 } CkProducer;
 

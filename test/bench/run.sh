@@ -157,7 +157,7 @@ bench_memory() {
     -c "SET cachekit.kv_transactional = off" \
     -c "SELECT count(cache_set('key' || lpad(g::text, 7, '0'), repeat('x', 100))) FROM generate_series(1, 600000) g" >/dev/null
   row "memory per entry besides key and value (10 + 100 bytes)" "at most 80 bytes" \
-    "$(sql -c "SELECT round((bytes_total * 31.0 / 32) / entries - 110, 1) FROM cachekit_stats")"
+    "$(sql -c "SELECT round((bytes_total * 15.0 / 16) / entries - 110, 1) FROM cachekit_stats")"
   row "live bytes of the budget, 100-byte values" "at least 0.85" \
     "$(sql -c "SELECT round(bytes_used::numeric / bytes_total, 3) FROM cachekit_stats")"
   sql -c "SET cachekit.kv_transactional = off" \
