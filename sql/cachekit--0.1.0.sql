@@ -374,6 +374,169 @@ COMMENT ON FUNCTION cache_rule_drop(bigint) IS
 REVOKE ALL ON FUNCTION cache_rule_drop(bigint) FROM PUBLIC;
 
 --
+-- Denormalized tables
+--
+
+CREATE TABLE cachekit_denorm_def (
+	target regclass PRIMARY KEY,
+	definition regclass NOT NULL,
+	key text[] NOT NULL,
+	mode text NOT NULL CHECK (mode IN ('immediate', 'deferred', 'async')),
+	attached boolean NOT NULL,
+	sources regclass[] NOT NULL,
+	settings text[] NOT NULL
+);
+COMMENT ON TABLE cachekit_denorm_def IS
+'definitions of denormalized tables; see the view cachekit_denorm';
+SELECT pg_catalog.pg_extension_config_dump('cachekit_denorm_def', '');
+
+CREATE TABLE cachekit_denorm_queue (
+	target regclass NOT NULL,
+	key text[],
+	xid xid8 NOT NULL,
+	queued_at timestamptz NOT NULL,
+	attempts integer NOT NULL,
+	retry_at timestamptz,
+	error text,
+	set_aside boolean NOT NULL
+);
+CREATE INDEX cachekit_denorm_queue_target ON cachekit_denorm_queue (target);
+COMMENT ON TABLE cachekit_denorm_queue IS
+'keys of denormalized tables in mode async that are still to be computed';
+SELECT pg_catalog.pg_extension_config_dump('cachekit_denorm_queue', '');
+
+REVOKE ALL ON cachekit_denorm_def, cachekit_denorm_queue FROM PUBLIC;
+
+CREATE FUNCTION denorm_create(target text, query text, key text[],
+							  mode text DEFAULT 'immediate',
+							  unique_key boolean DEFAULT NULL,
+							  attach boolean DEFAULT true)
+RETURNS regclass
+AS 'MODULE_PATHNAME', 'cachekit_denorm_create'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION denorm_create(text, text, text[], text, boolean, boolean) IS
+'makes a table of a query''s result, and keeps it true when the sources change';
+REVOKE ALL ON FUNCTION denorm_create(text, text, text[], text, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION denorm_drop(target regclass, keep_table boolean DEFAULT false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_denorm_drop'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION denorm_drop(regclass, boolean) IS
+'drops a denormalized table, or only stops maintaining it';
+REVOKE ALL ON FUNCTION denorm_drop(regclass, boolean) FROM PUBLIC;
+
+CREATE FUNCTION denorm_refresh(target regclass)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'cachekit_denorm_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION denorm_refresh(regclass) IS
+'computes a denormalized table anew; returns how many rows had to be written';
+REVOKE ALL ON FUNCTION denorm_refresh(regclass) FROM PUBLIC;
+
+CREATE FUNCTION denorm_verify(target regclass, OUT key jsonb, OUT problem text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_denorm_verify'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION denorm_verify(regclass) IS
+'where a denormalized table differs from its query; no row when it is true';
+REVOKE ALL ON FUNCTION denorm_verify(regclass) FROM PUBLIC;
+
+CREATE FUNCTION denorm_set_mode(target regclass, mode text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'cachekit_denorm_set_mode'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION denorm_set_mode(regclass, text) IS
+'when changes of the sources are followed: immediate, deferred or async';
+REVOKE ALL ON FUNCTION denorm_set_mode(regclass, text) FROM PUBLIC;
+
+CREATE FUNCTION denorm_wait(target regclass DEFAULT NULL,
+							timeout interval DEFAULT '1 minute')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'cachekit_denorm_wait'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION denorm_wait(regclass, interval) IS
+'waits until all changes committed before are applied; false: they are not';
+REVOKE ALL ON FUNCTION denorm_wait(regclass, interval) FROM PUBLIC;
+
+CREATE FUNCTION denorm_refresh_row()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'cachekit_denorm_refresh_row'
+LANGUAGE C;
+COMMENT ON FUNCTION denorm_refresh_row() IS
+'trigger function: computes the rows of denormalized tables that a change concerns';
+
+CREATE FUNCTION cachekit_denorm_drain()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'cachekit_denorm_drain'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cachekit_denorm_drain() IS
+'what a background worker does in one transaction; returns how many keys';
+REVOKE ALL ON FUNCTION cachekit_denorm_drain() FROM PUBLIC;
+
+CREATE FUNCTION cachekit_stat_denorm(target regclass, OUT recomputed_by text[],
+									 OUT full_for regclass[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_denorm'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cachekit_stat_denorm(regclass) IS
+'by which columns a denormalized table is computed, and for which sources as a whole';
+REVOKE ALL ON FUNCTION cachekit_stat_denorm(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cachekit_stat_denorm(regclass) TO pg_monitor;
+
+CREATE VIEW cachekit_denorm AS
+SELECT d.target, d.definition, d.key, d.mode, d.sources, s.recomputed_by, s.full_for,
+	   q.pending, q.set_aside, q.lag, q.last_error
+FROM cachekit_denorm_def d
+	 LEFT JOIN LATERAL cachekit_stat_denorm(d.target) s ON true,
+	 LATERAL (SELECT count(*) FILTER (WHERE NOT set_aside) AS pending,
+					 count(*) FILTER (WHERE set_aside) AS set_aside,
+					 clock_timestamp() - min(queued_at) FILTER (WHERE NOT set_aside) AS lag,
+					 (array_agg(error ORDER BY retry_at DESC NULLS LAST)
+					  FILTER (WHERE error IS NOT NULL))[1] AS last_error
+			  FROM cachekit_denorm_queue WHERE target = d.target) q;
+COMMENT ON VIEW cachekit_denorm IS
+'denormalized tables: how they are maintained, and what is still to be done';
+
+CREATE FUNCTION cachekit_stat_progress(
+	OUT pid integer, OUT datid oid, OUT target oid, OUT phase text,
+	OUT rows_done bigint, OUT rows_total bigint, OUT started timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_progress'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cachekit_stat_progress() IS
+'long operations on denormalized tables of all databases';
+REVOKE ALL ON FUNCTION cachekit_stat_progress() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cachekit_stat_progress() TO pg_monitor;
+
+CREATE VIEW cachekit_progress AS
+SELECT p.pid, p.datid, d.datname, p.target::regclass AS target, p.phase,
+	   p.rows_done, p.rows_total, p.started
+FROM cachekit_stat_progress() p JOIN pg_catalog.pg_database d ON d.oid = p.datid
+WHERE d.datname = pg_catalog.current_database();
+COMMENT ON VIEW cachekit_progress IS
+'builds and refreshes of denormalized tables of this database that are running';
+
+CREATE FUNCTION cachekit_stat_workers(
+	OUT datid oid, OUT pid integer, OUT state text, OUT keys bigint,
+	OUT warmed bigint, OUT started timestamptz, OUT active timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cachekit_stat_workers'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cachekit_stat_workers() IS
+'background workers of all databases';
+REVOKE ALL ON FUNCTION cachekit_stat_workers() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cachekit_stat_workers() TO pg_monitor;
+
+CREATE VIEW cachekit_workers AS
+SELECT w.datid, d.datname, w.pid, w.state, w.keys, w.warmed, w.started, w.active
+FROM cachekit_stat_workers() w LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid;
+COMMENT ON VIEW cachekit_workers IS
+'background workers of all databases, and what they have done';
+
+GRANT SELECT ON cachekit_denorm, cachekit_progress, cachekit_workers TO pg_monitor;
+
+--
 -- Watching
 --
 

@@ -228,6 +228,22 @@ CkRestoreExplain(ExplainState *es, const ExplainState *saved)
 	heap_form_minimal_tuple(desc, values, isnull)
 #endif
 
+/*
+ * 16 passes what the planner knows, if it is the planner that asks; 18 has
+ * grouped expressions in a range table entry of their own.
+ */
+#if PG_VERSION_NUM >= 180000
+#define CkFlattenJoinAliases(query, node) \
+	flatten_join_alias_vars(NULL, query, \
+							(query)->hasGroupRTE ? \
+							flatten_group_exprs(NULL, query, node) : (node))
+#elif PG_VERSION_NUM >= 160000
+#define CkFlattenJoinAliases(query, node) \
+	flatten_join_alias_vars(NULL, query, node)
+#else
+#define CkFlattenJoinAliases(query, node) flatten_join_alias_vars(query, node)
+#endif
+
 /* 16 keeps the settings in a hash table and makes an array on demand. */
 #if PG_VERSION_NUM >= 160000
 #define CkGucVariables(n) get_guc_variables(n)

@@ -13,7 +13,8 @@
  *	- REFRESH MATERIALIZED VIEW writes to it, and no trigger can watch that;
  *	- a new partition or child of a tracked table is tracked, too;
  *	- a table that a subscription comes to write to needs a row trigger;
- *	- a dropped child of a tracked table takes its rows along.
+ *	- a dropped child of a tracked table takes its rows along;
+ *	- denormalized tables, and their sources, may be among all these.
  *
  * The queries here run in everybody's DDL, under everybody's search_path: all
  * names and operators in them are qualified.
@@ -36,6 +37,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "denorm_trigger.h"
 #include "invalidate.h"
 #include "track.h"
 
@@ -93,8 +95,38 @@ command_relations(void)
 	return result;
 }
 
+/* What a command on tables means for partition and inheritance trees. */
+typedef enum FamilyChange
+{
+	FAMILY_SAME,
+	FAMILY_NEW,					/* a table was made, perhaps in a tree */
+	FAMILY_ALTERED				/* rows have come or gone with a member */
+} FamilyChange;
+
+static FamilyChange
+family_change(Node *parsetree)
+{
+	ListCell   *lc;
+
+	if (!IsA(parsetree, AlterTableStmt))
+		return FAMILY_NEW;
+	foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+			case AT_AddInherit:
+			case AT_DropInherit:
+				return FAMILY_ALTERED;
+			default:
+				break;
+		}
+	return FAMILY_SAME;
+}
+
 static void
-relations_changed(void)
+relations_changed(FamilyChange family)
 {
 	List	   *relations = command_relations();
 	ListCell   *lc;
@@ -108,6 +140,8 @@ relations_changed(void)
 			case RELKIND_RELATION:
 			case RELKIND_PARTITIONED_TABLE:
 				ck_invalidate_extend_family(relid);
+				if (family != FAMILY_SAME)
+					ck_denorm_table_changed(relid, family == FAMILY_ALTERED);
 				break;
 			case RELKIND_MATVIEW:
 				ck_invalidate_relation(relid);
@@ -154,17 +188,14 @@ check_event_trigger(FunctionCallInfo fcinfo, const char *name)
 	ck_track_set_namespace(fcinfo->flinfo->fn_oid);
 }
 
-/*
- * on sql_drop: a child of plain inheritance takes its rows away from its
- * parents, which are not locked, and whose readers depend on its cell.
- */
-Datum
-cachekit_on_drop(PG_FUNCTION_ARGS)
+/* OIDs of those dropped that meet a condition. */
+static List *
+dropped_objects(const char *condition)
 {
-	check_event_trigger(fcinfo, "cachekit_on_drop");
-	SPI_connect();
-	if (SPI_execute("SELECT objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
-					" WHERE object_type OPERATOR(pg_catalog.=) 'table' AND NOT is_temporary",
+	List	   *result = NIL;
+
+	if (SPI_execute(psprintf("SELECT objid FROM pg_catalog.pg_event_trigger_dropped_objects()"
+							 " WHERE NOT is_temporary AND %s", condition),
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the objects of an event trigger");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -173,8 +204,33 @@ cachekit_on_drop(PG_FUNCTION_ARGS)
 		Datum		oid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 										1, &isnull);
 
-		ck_invalidate_dropped(DatumGetObjectId(oid));
+		result = lappend_oid(result, DatumGetObjectId(oid));
 	}
+	return result;
+}
+
+/*
+ * on sql_drop: a child of plain inheritance takes its rows away from its
+ * parents, which are not locked, and whose readers depend on its cell.
+ */
+Datum
+cachekit_on_drop(PG_FUNCTION_ARGS)
+{
+	List	   *tables;
+	List	   *views;
+	List	   *sources;
+	ListCell   *lc;
+
+	check_event_trigger(fcinfo, "cachekit_on_drop");
+	SPI_connect();
+	tables = dropped_objects("object_type OPERATOR(pg_catalog.=) 'table'");
+	views = dropped_objects("object_type OPERATOR(pg_catalog.=) 'view'");
+	sources = dropped_objects("object_type OPERATOR(pg_catalog.=) 'trigger' AND NOT original"
+							  " AND object_identity OPERATOR(pg_catalog.~~)"
+							  " 'cachekit\\_denorm\\_before on %'");
+	foreach(lc, tables)
+		ck_invalidate_dropped(lfirst_oid(lc));
+	ck_denorm_dropped(list_concat(tables, views), sources != NIL);
 	SPI_finish();
 	PG_RETURN_NULL();
 }
@@ -200,7 +256,7 @@ cachekit_on_ddl(PG_FUNCTION_ARGS)
 		subscriptions_changed();
 	else if (strstr(tag, "TABLE") != NULL || strstr(tag, "MATERIALIZED VIEW") != NULL ||
 			 strcmp(tag, "SELECT INTO") == 0)
-		relations_changed();
+		relations_changed(family_change(((EventTriggerData *) fcinfo->context)->parsetree));
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -25,7 +25,11 @@ typedef enum CkFault
 	CK_FAULT_BUMP_BOTH,			/* naive: before and after the commit */
 	CK_FAULT_NO_RING,			/* exact, less the test against the snapshot */
 	CK_FAULT_FORGET_OLD_KEY,	/* a row that moves leaves its old key unmarked */
-	CK_FAULT_OUTER_AS_INNER		/* an outer join fixes keys on both its sides */
+	CK_FAULT_OUTER_AS_INNER,	/* an outer join fixes keys on both its sides */
+	CK_FAULT_DENORM_EDGES,		/* denormalized tables: no locks of edges */
+	CK_FAULT_DENORM_KEYS,		/* no locks of keys */
+	CK_FAULT_DENORM_PAST,		/* old rows joined with tables as they are now */
+	CK_FAULT_DENORM_SNAPSHOT	/* the transaction's snapshot, not a fresh one */
 } CkFault;
 
 extern char *ck_debug_point;

@@ -23,6 +23,7 @@ bool		ck_guc_explain = true;
 bool		ck_guc_kv_transactional = true;
 bool		ck_guc_verify = false;
 int			ck_guc_default_ttl = 0;
+int			ck_guc_denorm_queue_limit = 1000000;
 int			ck_guc_lease_timeout = 10000;
 int			ck_guc_max_entry_size = 4096;
 int			ck_guc_memory = 65536;
@@ -47,6 +48,8 @@ static const struct config_enum_entry track_options[] = {
 	{"all", CK_TRACK_ALL, false},
 	{NULL, 0, false}
 };
+int			ck_guc_worker_idle_timeout = 10000;
+int			ck_guc_workers = 2;
 
 #ifdef CACHEKIT_DEBUG
 bool		ck_guc_debug_twice = false;
@@ -59,6 +62,10 @@ static const struct config_enum_entry fault_options[] = {
 	{"no_ring", CK_FAULT_NO_RING, false},
 	{"forget_old_key", CK_FAULT_FORGET_OLD_KEY, false},
 	{"outer_as_inner", CK_FAULT_OUTER_AS_INNER, false},
+	{"denorm_edges", CK_FAULT_DENORM_EDGES, false},
+	{"denorm_keys", CK_FAULT_DENORM_KEYS, false},
+	{"denorm_past", CK_FAULT_DENORM_PAST, false},
+	{"denorm_snapshot", CK_FAULT_DENORM_SNAPSHOT, false},
 	{NULL, 0, false}
 };
 
@@ -147,6 +154,13 @@ ck_guc_define(void)
 							0, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_S,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.denorm_queue_limit",
+							"Keys of asynchronous denormalized tables that may wait in a database.",
+							"Who would add more computes them at commit; 0 means no limit.",
+							&ck_guc_denorm_queue_limit,
+							1000000, 0, INT_MAX,
+							PGC_SUSET, 0,
+							NULL, NULL, NULL);
 	DefineCustomBoolVariable("cachekit.enabled",
 							 "Answers reads from the cache and stores results in it.",
 							 "Writers go on to invalidate what they must, whatever this says.",
@@ -213,6 +227,19 @@ ck_guc_define(void)
 							 false,
 							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.worker_idle_timeout",
+							"How long a background worker without work stays.",
+							NULL, &ck_guc_worker_idle_timeout,
+							10000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.workers",
+							"Most background workers of cachekit, one for each database with work.",
+							"They count among max_worker_processes; 0 starts none.",
+							&ck_guc_workers,
+							2, 0, 64,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 #ifdef CACHEKIT_DEBUG
 	define_debug_settings();
 #endif

@@ -29,12 +29,15 @@ extern bool ck_guc_explain;
 extern bool ck_guc_kv_transactional;
 extern bool ck_guc_verify;
 extern int	ck_guc_default_ttl;		/* seconds; 0: none */
+extern int	ck_guc_denorm_queue_limit;	/* keys; 0: none */
 extern int	ck_guc_lease_timeout;	/* milliseconds; 0: never wait */
 extern int	ck_guc_max_entry_size;	/* kB */
 extern int	ck_guc_memory;			/* kB */
 extern int	ck_guc_min_exec_time;	/* milliseconds */
 extern int	ck_guc_mode;			/* CkMode */
 extern int	ck_guc_track;			/* CkTrack; fixed from the server's start */
+extern int	ck_guc_worker_idle_timeout; /* milliseconds */
+extern int	ck_guc_workers;			/* in all; 0: none are started */
 #ifdef CACHEKIT_DEBUG
 extern bool ck_guc_debug_twice;
 #else

@@ -15,11 +15,14 @@
 #include "tcop/utility.h"
 #include "utils/guc_tables.h"
 
+#include "activity.h"
 #include "admission.h"
 #include "catalogs.h"
 #include "cells.h"
 #include "commands.h"
 #include "counters.h"
+#include "denorm_queue.h"
+#include "denorm_trigger.h"
 #include "extension.h"
 #include "fromscan.h"
 #include "guc.h"
@@ -32,6 +35,7 @@
 #include "scan.h"
 #include "segment.h"
 #include "table.h"
+#include "worker.h"
 #include "written.h"
 #include "xact.h"
 
@@ -43,6 +47,7 @@ static const CkSubsystem subsystems[] = {
 	{"counters", ck_counters_size, ck_counters_init, ck_counters_attach},
 	{"cells", ck_cells_size, ck_cells_init, ck_cells_attach},
 	{"admission", ck_admission_size, ck_admission_init, ck_admission_attach},
+	{"activity", ck_activity_size, ck_activity_init, ck_activity_attach},
 	{"query statistics", ck_querystats_size, ck_querystats_init, ck_querystats_attach},
 	{"table", ck_table_size, ck_table_init, ck_table_attach}
 };
@@ -140,6 +145,8 @@ _PG_init(void)
 	ck_xact_add_hooks(&ck_kv_pending_hooks);
 	ck_xact_add_hooks(&ck_keys_xact_hooks);
 	ck_keys_init();
+	ck_xact_add_hooks(&ck_denorm_trigger_hooks);
+	ck_xact_add_hooks(&ck_denorm_hooks);
 	ck_catalogs_init();
 	ck_extension_init();
 	ck_rules_init();
@@ -163,4 +170,5 @@ _PG_init(void)
 	shmem_startup_hook = shmem_startup;
 	if (ck_guc_track == CK_TRACK_ALL)
 		track_all();
+	ck_worker_init();
 }

@@ -253,6 +253,15 @@ at_end(void)
 }
 
 static void
+at_pre_commit(void)
+{
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i]->pre_commit)
+			hooks[i]->pre_commit();
+	register_all();
+}
+
+static void
 at_pre_prepare(void)
 {
 	for (int i = 0; i < nhooks; i++)
@@ -297,7 +306,7 @@ xact_cb(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			register_all();
+			at_pre_commit();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			at_pre_prepare();

@@ -10,9 +10,10 @@
 
 /*
  * Work of other modules at the end of (sub)transactions; installed once by
- * init.c.  pre_register runs before the marks are registered, at PRE_COMMIT and
- * PRE_PREPARE, after pre_prepare; both may raise errors, the others must not.
- * commit runs after this transaction's writes are recorded in the cells.  nest
+ * init.c.  pre_commit and pre_prepare come first, may write, and may raise;
+ * pre_register runs before the marks are registered, after both, and may raise.
+ * The others must not.  commit runs after this transaction's writes are
+ * recorded in the cells; prepare when the transaction is no longer ours.  nest
  * is the level of the subtransaction that ends (2 is the first).
  */
 typedef struct CkXactHooks
@@ -20,6 +21,7 @@ typedef struct CkXactHooks
 	void		(*pre_register) (void);
 	void		(*commit) (void);
 	void		(*abort) (void);
+	void		(*pre_commit) (void);
 	void		(*pre_prepare) (void);
 	void		(*prepare) (void);
 	void		(*sub_commit) (int nest);

@@ -8,7 +8,7 @@
 set -u
 RUNS=${RUNS:-5}
 SECS=${SECS:-3}
-ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall keywrites keymix}
+ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall keywrites keymix denorm}
 export PGOPTIONS='-c client_min_messages=warning'
 dir=$(mktemp -d)
 trap 'stop_other_servers; rm -rf "$dir"' EXIT
@@ -208,6 +208,7 @@ SQL
 
 . "$(dirname "$0")/transparent.sh"
 . "$(dirname "$0")/keys.sh"
+. "$(dirname "$0")/denorm.sh"
 
 setup >/dev/null || exit 1
 sql -c "SELECT version()"

@@ -83,6 +83,35 @@ SELECT * FROM demo.aftermath();
 SELECT * FROM cachekit_stats;
 \x off
 
+\echo '== A denormalized table: a package at a glance, kept true while the archive changes'
+\echo
+\set ECHO queries
+SELECT denorm_create('package_summary', $$
+  SELECT p.id, p.name, p.version, m.name AS maintainer,
+    (SELECT count(DISTINCT d.target) FROM dependencies d
+     WHERE d.package_id = p.id AND d.kind = 'depends') AS depends_on,
+    (SELECT count(DISTINCT r.package_id) FROM dependencies r
+     WHERE r.target = p.name) AS needed_by,
+    (SELECT array_agg(t.tag ORDER BY t.tag) FROM tags t WHERE t.package_id = p.id) AS tags
+  FROM packages p JOIN maintainers m ON m.id = p.maintainer_id $$, '{id}')
+\g /dev/null
+SELECT recomputed_by, full_for, sources FROM cachekit_denorm;
+SELECT name, maintainer, depends_on, needed_by FROM package_summary WHERE name = 'gnome';
+\set ECHO none
+\timing on
+\set ECHO queries
+INSERT INTO dependencies SELECT id, 'recommends', 1000, 1, 'gnome' FROM packages WHERE name = 'postgresql';
+DELETE FROM dependencies WHERE kind = 'depends' AND clause = 99
+  AND package_id = (SELECT id FROM packages WHERE name = 'gnome');
+UPDATE maintainers SET name = upper(name)
+  WHERE id = (SELECT maintainer_id FROM packages WHERE name = 'gnome');
+\set ECHO none
+\timing off
+\set ECHO queries
+SELECT name, maintainer, depends_on, needed_by FROM package_summary WHERE name = 'gnome';
+SELECT count(*) AS "rows that are wrong" FROM denorm_verify('package_summary');
+\set ECHO none
+
 \echo '== The end'
 SELECT count(*) AS "answers compared", count(*) FILTER (WHERE wrong > 0) AS wrong
 FROM demo.checks;
@@ -90,6 +119,9 @@ DO $$
 BEGIN
   IF EXISTS (SELECT FROM demo.checks WHERE wrong > 0) THEN
     RAISE 'a cached answer was wrong';
+  END IF;
+  IF EXISTS (SELECT FROM denorm_verify('package_summary')) THEN
+    RAISE 'the denormalized table is not true';
   END IF;
   IF EXISTS (SELECT FROM cache_check()) THEN
     RAISE 'cache_check() found something';

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * denorm_refresh.h
+ *	  Computing rows of a denormalized table anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CK_DENORM_REFRESH_H
+#define CK_DENORM_REFRESH_H
+
+#include "denorm_def.h"
+
+typedef enum CkDenormLockKind
+{
+	CK_DENORM_LOCK_KEY,
+	CK_DENORM_LOCK_EDGE
+} CkDenormLockKind;
+
+extern void ck_denorm_lock_target(CkDenorm *denorm, bool exclusively);
+extern void ck_denorm_lock_values(CkDenorm *denorm, CkDenormLockKind kind,
+								  uint64 *hashes, int n);
+extern bool ck_denorm_all_is_cheaper(CkDenorm *denorm, int nkeys);
+extern int64 ck_denorm_apply(CkDenorm *denorm, CkDenormKeys *keys);
+extern int64 ck_denorm_refresh_all(CkDenorm *denorm);
+extern int64 ck_denorm_build(CkDenorm *denorm);
+
+/* Rows of one key, of the query or the target. */
+typedef struct CkDenormRows
+{
+	int			n;
+	int			max;
+	Datum	  **values;
+	bool	  **nulls;
+	ItemPointerData *tids;		/* of rows of the target */
+	uint32	   *hashes;
+	bool	   *matched;
+} CkDenormRows;
+
+/* Called with what both sides have for a value of the scope. */
+typedef void (*CkDenormDiff) (CkDenorm *denorm, CkDenormRows *now,
+							  CkDenormRows *present, void *arg);
+extern void ck_denorm_compare_all(CkDenorm *denorm, CkDenormDiff diff, void *arg);
+
+extern void ck_denorm_match(CkDenorm *denorm, CkDenormRows *now, CkDenormRows *present);
+extern int	ck_denorm_partner(CkDenorm *denorm, CkDenormRows *now, int row,
+							  CkDenormRows *present);
+
+extern void ck_denorm_refresh_at_end(void);
+
+#endif							/* CK_DENORM_REFRESH_H */
