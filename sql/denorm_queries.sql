@@ -147,7 +147,7 @@ DROP TABLE events_3;
 SELECT * FROM wrong();
 
 SELECT count(denorm_drop(name::regclass)) FROM queries;
-SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'cachekit%';
+SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'cachekit\_denorm%';
 SELECT count(*) FROM cachekit_denorm_def;
 DROP TABLE customers, orders, lines, products, events, queries CASCADE;
 DROP AGGREGATE my_sum(int);
