@@ -326,7 +326,7 @@ add_row(CkDenormRows *rows, CkDenorm *denorm, HeapTuple tuple, TupleDesc desc)
 static void
 fetch_rows(CkDenorm *denorm, SPIPlanPtr plan, const CkDenormKey *key, CkDenormRows *rows)
 {
-	char		spi_nulls[64];
+	char		spi_nulls[64] = "";
 
 	for (int i = 0; i < denorm->nscope; i++)
 		spi_nulls[i] = key->nulls[i] ? 'n' : ' ';
