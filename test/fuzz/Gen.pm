@@ -212,8 +212,32 @@ sub select_ints {
   return "SELECT max($a.id) AS id, $a.k, $a.g, count(*)::int AS v FROM $from$where GROUP BY $a.k, $a.g";
 }
 
+# The rows of a key, of one table or two.
+sub keyed {
+  my ($ncols) = @_;
+  my ($a, $b) = (alias(), alias());
+  my $t = pick(qw(t1 t2 t3));
+  my $c = pick('k', 'k', 'id', 'g', 's', 'n');
+  my $n = 0;
+  my $where = "$a.$c " . (chance(80) ? '= ' . const($c) :
+    'IN (' . join(', ', map { value($c) } 0 .. num(3)) . ')');
+  my @scope = ($a);
+  my $from = "$t $a";
+
+  if (chance(30)) {
+    $from .= pick(' JOIN ', ' LEFT JOIN ') . pick(qw(t1 t2 t3)) . " $b ON $b.$c = $a.$c";
+    push @scope, $b;
+  }
+  return 'SELECT ' . join(', ', map { "count($_)::int AS c" . ++$n } map { column(\@scope) } 1 .. $ncols) .
+    " FROM $from WHERE $where" if chance(30);
+  return 'SELECT ' . join(', ', map { "$_ AS c" . ++$n } map { column(\@scope) } 1 .. $ncols) .
+    " FROM $from WHERE $where";
+}
+
 sub core {
   my ($depth, $ncols, $with) = @_;
+
+  return keyed($ncols) if !@$with && chance(35);
   my ($from, @scope) = from($depth, $with);
   my $where = where($depth, @scope);
   my @cols = map { column(\@scope) } 1 .. $ncols;
@@ -311,9 +335,10 @@ sub write {
     join(', ', map { row() } 0 .. num(2)) . ' ON CONFLICT DO NOTHING' if $kind < 22;
   return "UPDATE $t SET " . assignment() . ' WHERE ' . simple_condition() if $kind < 55;
   return "UPDATE $t SET k = " . value('k') . ', v = v + 1 WHERE ' . simple_condition() if $kind < 63;
-  return "DELETE FROM $t WHERE " . simple_condition() if $kind < 77;
+  return "UPDATE $t SET k = " . value('k') . ' WHERE k = ' . num(5) if $kind < 71;
+  return "DELETE FROM $t WHERE " . simple_condition() if $kind < 79;
   return "INSERT INTO t2 (id, k, g, v, s, n) VALUES " . row() .
-    ' ON CONFLICT (id) DO UPDATE SET k = excluded.k, v = t2.v' if $kind < 83;
+    ' ON CONFLICT (id) DO UPDATE SET k = excluded.k, v = t2.v' if $kind < 84;
   return "MERGE INTO t2 USING (VALUES (" . value('id') . ', ' . value('k') . ')) m(id, k) ON m.id = t2.id ' .
     'WHEN MATCHED THEN UPDATE SET k = m.k WHEN NOT MATCHED THEN INSERT VALUES (m.id, m.k, 0)' if $kind < 87;
   return "WITH d AS (DELETE FROM t1 WHERE " . simple_condition() . ' RETURNING *) ' .

@@ -99,7 +99,7 @@ sub prepare {
 
   for my $n (0 .. $#sessions) {
     run($n, 'ROLLBACK');
-    run($n, "RESET ALL; SET search_path = f, public; SET lock_timeout = '20ms'; $opt{settings}");
+    run($n, "RESET ALL; SET jit = off; SET search_path = f, public; SET lock_timeout = '20ms'; $opt{settings}");
   }
   finish_prepared();
   run(0, 'SET lock_timeout = 0');
@@ -250,7 +250,7 @@ sub one_seed {
   prepare(@schema);
   @pool = map { Gen::query() } 1 .. 10;
   $state = new_state();
-  for my $i (1 .. 250) {
+  for my $i (1 .. 400) {
     my $n = Gen::num(scalar @sessions);
     my $sql = next_step($state, $n, \@pool);
     my $text = run($n, $sql);
