@@ -40,6 +40,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -124,7 +125,16 @@ find_statement(Planning *planning)
 {
 	int			location = planning->parse->stmt_location;
 	int			len = planning->parse->stmt_len;
+	PlannedStmt *command;
 
+	if (location <= 0 && len <= 0 && ActivePortal &&
+		ActivePortal->sourceText == planning->text)
+	{
+		/* of DECLARE and EXPLAIN, where the command alone has a location */
+		command = linitial_node(PlannedStmt, ActivePortal->stmts);
+		location = command->stmt_location;
+		len = command->stmt_len;
+	}
 	planning->statement = planning->text;
 	if (location > 0)
 		planning->statement += location;
