@@ -93,7 +93,7 @@ same('a part, then no more', sub {
 		  ->execute('', 2)->sync;
 	}
 	return (@all, $c->query($hint . $list), $c->query($hint . $list));
-});
+}, misses => 3, hits => 1);
 
 $said = same('in parts', sub {
 	my ($c, $hint) = @_;
@@ -102,7 +102,7 @@ $said = same('in parts', sub {
 	push @all, $c->parse('', $hint . $list)->bind('p', '', 0)->describe('P', 'p')
 	  ->execute('p', 2)->execute('p', 2)->execute('p', 2)->execute('p', 2)->sync;
 	return (@all, $c->query('COMMIT'), $c->query($hint . $list));
-});
+}, misses => 1, hits => 1);
 is(() = $said =~ /^s /mg, 3, 'in parts: suspended three times');
 
 # The same from an entry, which goes away in between.
@@ -126,7 +126,7 @@ foreach my $event ('SELECT cache_flush()', 'UPDATE acc SET v = v + 1',
 			push @all, $c->execute('p', 0)->sync;
 			return (@all, $c->query('COMMIT'), $c->query($hint . $list),
 				$c->query($hint . $list));
-		});
+		}, misses => 2, hits => 1 + $filled);
 	}
 }
 
@@ -196,7 +196,7 @@ same('a prepared statement, ten times', sub {
 		meanwhile('UPDATE acc SET v = v + 1') if $i % 4 == 0;
 	}
 	return @all;
-});
+}, misses => 6, hits => 4);
 
 same('the columns change under a prepared statement', sub {
 	my ($c, $hint) = @_;
@@ -219,7 +219,7 @@ same('sent ahead', sub {
 		$c->parse('', $hint . $list)->bind('', '', 0)->execute('', 0);
 	}
 	return ($c->sync, $c->query($hint . $list));
-});
+}, misses => 2, bypasses => 5);
 
 # psql fetches by a cursor.
 foreach my $round ('computed', 'cached')
