@@ -13,7 +13,7 @@ use Test::More;
 use CacheTest;
 
 my $bursts = $ENV{STORM_BURSTS} // 8;
-my $node = new_node('storm', "deadlock_timeout = 20ms\n");
+my $node = new_node('storm', "deadlock_timeout = 20ms\n");	# in the mode of CACHEKIT_MODE
 my $scripts = $node->basedir;
 
 $node->start;
@@ -175,7 +175,7 @@ sub storms
 }
 
 storms('at full speed');
-$node->safe_psql('postgres', q{ALTER SYSTEM SET cachekit.debug_delay = 2000});
+$node->safe_psql('postgres', "LOAD 'cachekit';\nALTER SYSTEM SET cachekit.debug_delay = 2000");
 $node->reload;
 storms('with delays everywhere');
 is($node->safe_psql('postgres', q{SELECT sum(pending), sum(set_aside) FROM cachekit_denorm}),

@@ -22,8 +22,9 @@ sub set
 {
 	my (%settings) = @_;
 
-	$node->safe_psql('postgres', defined $settings{$_}
-		? "ALTER SYSTEM SET $_ = '$settings{$_}'" : "ALTER SYSTEM RESET $_") for keys %settings;
+	# the names are known where the library is loaded
+	$node->safe_psql('postgres', "LOAD 'cachekit';\n" . (defined $settings{$_}
+		? "ALTER SYSTEM SET $_ = '$settings{$_}'" : "ALTER SYSTEM RESET $_")) for keys %settings;
 	$node->reload;
 	return;
 }
