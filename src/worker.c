@@ -54,6 +54,8 @@ ck_worker_init(void)
 {
 	BackgroundWorker worker = {0};
 
+	if (IsBinaryUpgrade)
+		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 10;
@@ -91,7 +93,8 @@ ck_worker_want(Oid dbid)
 	int			slot;
 	bool		there;
 
-	if (ck_guc_workers == 0 || RecoveryInProgress() || !ck_segment_attach())
+	if (ck_guc_workers == 0 || IsBinaryUpgrade || RecoveryInProgress() ||
+		!ck_segment_attach())
 		return;
 	slot = ck_worker_claim(dbid, ck_guc_workers, &there);
 	if (slot >= 0 && !start_worker(dbid, slot))
