@@ -177,20 +177,11 @@ CkJsonQueryType(Node *node)
 	return InvalidOid;
 }
 
-/* 16 and 17 keep more in the state of EXPLAIN; 18 has headers of its own. */
+/* 18 has headers of their own for EXPLAIN's state and output. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
 #endif
-#include "commands/explain.h"
-
-static inline void
-CkRestoreExplain(ExplainState *es, const ExplainState *saved)
-{
-#if PG_VERSION_NUM >= 160000
-	es->rtable_size = saved->rtable_size;
-#endif
-}
 
 /* 18 has columns that are computed when read, by what pg_attrdef says. */
 #define CK_VIRTUAL_COLUMNS (PG_VERSION_NUM >= 180000)

@@ -13,6 +13,7 @@
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
 
+#include "compat.h"
 #include "serve.h"
 
 /* Why a query is cached. */

@@ -105,7 +105,6 @@ explain_child(CkScanOutcome *outcome, ExplainState *es)
 	es->deparse_cxt = saved.deparse_cxt;
 	es->printed_subplans = saved.printed_subplans;
 	es->hide_workers = saved.hide_workers;
-	CkRestoreExplain(es, &saved);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "commands/explain.h"
 #include "executor/execdesc.h"
 
+#include "compat.h"
 #include "serve.h"
 
 typedef struct CkScanOutcome
