@@ -15,6 +15,6 @@ typedef struct CkComparison CkComparison;
 extern CkComparison *ck_compare_begin(TupleDesc desc, const char *data, Size len);
 extern void ck_compare_row(CkComparison *comparison, TupleTableSlot *slot);
 extern void ck_compare_end(CkComparison *comparison, const char *text);
-extern void ck_compare_mismatch(const char *text) pg_attribute_noreturn();
+extern void ck_compare_mismatch(const char *text);
 
 #endif							/* CK_COMPARE_H */

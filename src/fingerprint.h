@@ -8,6 +8,7 @@
 #ifndef CK_FINGERPRINT_H
 #define CK_FINGERPRINT_H
 
+#include "access/tupdesc.h"
 #include "lib/stringinfo.h"
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
