@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clock.c
- *	  The one place that reads the wall clock for ages and deadlines.
+ *	  The one place that reads the clock, for ages, deadlines and durations.
  *
  * Tests shift the clock instead of sleeping: a build with CACHEKIT_DEBUG adds
  * ck_clock_shift_ms, which guc.c binds to cachekit.debug_clock_shift.
@@ -30,4 +30,15 @@ ck_clock_now(void)
 	now += (TimestampTz) ck_clock_shift_ms * 1000;
 #endif
 	return now;
+}
+
+/* Microseconds since then, by the clock that durations are measured with. */
+uint32
+ck_clock_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return (uint32) Min(INSTR_TIME_GET_MICROSEC(now), PG_UINT32_MAX);
 }

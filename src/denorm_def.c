@@ -388,8 +388,9 @@ ck_denorm_of_source(Oid relid)
 
 /* ---------------- what follows from a definition ---------------- */
 
-static char *
-operator_text(Oid opno)
+/* An operator as SQL writes it, whatever the search path is. */
+char *
+ck_denorm_operator_text(Oid opno)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
 	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
@@ -428,8 +429,8 @@ fill_key_column(CkDenormColumn *att, MemoryContext cxt)
 
 	if (att->equality)
 		return;
-	att->equality = operator_text(entry->eq_opr);
-	att->less = operator_text(entry->lt_opr);
+	att->equality = ck_denorm_operator_text(entry->eq_opr);
+	att->less = ck_denorm_operator_text(entry->lt_opr);
 	fmgr_info_cxt(entry->eq_opr_finfo.fn_oid, &att->equal, cxt);
 	fmgr_info_cxt(entry->cmp_proc_finfo.fn_oid, &att->compare, cxt);
 	if (OidIsValid(entry->hash_proc))

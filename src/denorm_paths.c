@@ -981,19 +981,6 @@ expression_text(Node *expr, Occurrence *occ, Occurrence *start)
 							  true, false);
 }
 
-static char *
-operator_text(Oid opno)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
-	char	   *result = psprintf("OPERATOR(%s.%s)",
-								  quote_identifier(get_namespace_name(form->oprnamespace)),
-								  NameStr(form->oprname));
-
-	ReleaseSysCache(tuple);
-	return result;
-}
-
 /* FROM the changed rows, joined along the way to each of `ends`. */
 static void
 append_from(StringInfo buf, List *ends, Occurrence *start)
@@ -1026,7 +1013,7 @@ append_from(StringInfo buf, List *ends, Occurrence *start)
 			appendStringInfo(buf, "%s%s %s %s",
 							 lc2 == list_head(at->by->equalities) ? "" : " AND ",
 							 expression_text(equality->from, at->by->from, start),
-							 operator_text(equality->opno),
+							 ck_denorm_operator_text(equality->opno),
 							 expression_text(equality->to, at->occ, start));
 		}
 	}

@@ -71,6 +71,7 @@
 
 #include "admission.h"
 #include "catalogs.h"
+#include "clock.h"
 #include "codec.h"
 #include "compare.h"
 #include "compat.h"
@@ -455,16 +456,6 @@ child_row(CachedScan *scan)
 
 /* ---------------- storing ---------------- */
 
-static uint32
-microseconds_since(instr_time start)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return (uint32) Min(INSTR_TIME_GET_MICROSEC(now), PG_UINT32_MAX);
-}
-
 static void
 release_lease(CachedScan *scan)
 {
@@ -505,7 +496,7 @@ begin_collecting(CachedScan *scan)
 static void
 finish_collecting(CachedScan *scan)
 {
-	uint32		cost = microseconds_since(scan->start);
+	uint32		cost = ck_clock_since(scan->start);
 
 	scan->admitted = false;
 	if (scan->overflow)
@@ -599,7 +590,7 @@ child_ended(CachedScan *scan)
 	if (scan->watched)
 	{
 		scan->watched = false;
-		if (microseconds_since(scan->start) / 1000 >= ck_guc_min_exec_time)
+		if (ck_clock_since(scan->start) / 1000 >= ck_guc_min_exec_time)
 		{
 			scan->query->cheap_runs = 0;
 			ck_admission_worthy(scan->request.key.hash);

@@ -594,16 +594,6 @@ ck_serve_oversize(CkRequest *request, uint32 cost_us)
 	ck_count(CK_CTR_OVERSIZE);
 }
 
-static uint32
-microseconds_since(instr_time start)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return (uint32) Min(INSTR_TIME_GET_MICROSEC(now), PG_UINT32_MAX);
-}
-
 /* Run the query, deliver its rows and store them. */
 static void
 fill(CkRequest *request, const CkProducer *producer)
@@ -618,7 +608,7 @@ fill(CkRequest *request, const CkProducer *producer)
 	initStringInfo(&bytes);
 	CK_DEBUG_POINT("fill");
 	complete = producer->run(producer->arg, &bytes, limit);
-	cost = microseconds_since(start);
+	cost = ck_clock_since(start);
 	if (complete)
 		ck_serve_publish(request, &bytes, cost);
 	else
