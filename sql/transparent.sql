@@ -330,6 +330,10 @@ SELECT tr_state('SELECT max(grp) FROM tr_item') FROM generate_series(1, 4);
 SET cachekit.admission = off;
 SELECT tr_state('SELECT min(grp) FROM tr_item');
 SELECT tr_state('SELECT min(grp) FROM tr_item');
+-- what is cached by name is not cached twice
+SELECT cache_reset_stats();
+SELECT cached_query_json('SELECT max(id) AS m FROM tr_item');
+SELECT * FROM tr_counts;
 RESET cachekit.admission;
 -- cheap queries are left alone
 SET cachekit.min_exec_time = 1000;

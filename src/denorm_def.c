@@ -53,6 +53,7 @@
 #include "catalogs.h"
 #include "compat.h"
 #include "denorm_def.h"
+#include "denorm_paths.h"
 #include "depwalk.h"
 #include "track.h"
 
@@ -387,20 +388,6 @@ ck_denorm_of_source(Oid relid)
 }
 
 /* ---------------- what follows from a definition ---------------- */
-
-/* An operator as SQL writes it, whatever the search path is. */
-char *
-ck_denorm_operator_text(Oid opno)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
-	char	   *result = psprintf("OPERATOR(%s.%s)",
-								  quote_identifier(get_namespace_name(form->oprnamespace)),
-								  NameStr(form->oprname));
-
-	ReleaseSysCache(tuple);
-	return result;
-}
 
 /* Raise an error unless values of the type can be told apart and sorted. */
 static TypeCacheEntry *

@@ -981,6 +981,20 @@ expression_text(Node *expr, Occurrence *occ, Occurrence *start)
 							  true, false);
 }
 
+/* An operator as SQL writes it, whatever the search path is. */
+char *
+ck_denorm_operator_text(Oid opno)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
+	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
+	char	   *result = psprintf("OPERATOR(%s.%s)",
+								  quote_identifier(get_namespace_name(form->oprnamespace)),
+								  NameStr(form->oprname));
+
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /* FROM the changed rows, joined along the way to each of `ends`. */
 static void
 append_from(StringInfo buf, List *ends, Occurrence *start)

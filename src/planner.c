@@ -114,7 +114,8 @@ is_eligible(Query *parse, const char *text, int cursor_options)
 		parse->rowMarks != NIL || parse->hasModifyingCTE || text == NULL ||
 		(parse->rtable == NIL && !parse->hasSubLinks))
 		return false;
-	if (ck_scan_planning > 0 || ck_planner_off > 0 || !ck_guc_enabled ||
+	if (ck_scan_planning > 0 || ck_query_planning > 0 || ck_planner_off > 0 ||
+		!ck_guc_enabled ||
 		IsParallelWorker() || !ActiveSnapshotSet())
 		return false;
 	return (cursor_options & CURSOR_OPT_FAST_PLAN) == 0 || !may_be_current_of(parse);

@@ -76,6 +76,7 @@ static dlist_head doomed = DLIST_STATIC_INIT(doomed);	/* dead, but in use */
 static int	nopen = 0;
 static dlist_head buckets[QUERY_BUCKETS];	/* by hash, latest found first */
 static uint64 last_id = 0;
+int			ck_query_planning = 0;
 
 /* ---------------- names ---------------- */
 
@@ -699,7 +700,8 @@ ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs)
 
 /*
  * The plan for these parameters, for ck_query_run() or to be released by the
- * current resource owner.  A snapshot must be active.
+ * current resource owner.  A snapshot must be active.  Transparent mode leaves
+ * it alone: the query is cached already.
  */
 CachedPlan *
 ck_query_plan(CkQuery *query, ParamListInfo params)
@@ -711,7 +713,16 @@ ck_query_plan(CkQuery *query, ParamListInfo params)
 	callback.arg = query->text;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	plan = GetCachedPlan(query->source, params, CurrentResourceOwner, NULL);
+	ck_query_planning++;
+	PG_TRY();
+	{
+		plan = GetCachedPlan(query->source, params, CurrentResourceOwner, NULL);
+	}
+	PG_FINALLY();
+	{
+		ck_query_planning--;
+	}
+	PG_END_TRY();
 	error_context_stack = callback.previous;
 	return plan;
 }

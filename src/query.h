@@ -95,6 +95,8 @@ typedef struct CkQuery
 	uint8		digest[CK_DIGEST_LEN];
 } CkQuery;
 
+extern int	ck_query_planning;	/* depth of planning what is cached by name */
+
 extern CkQuery *ck_query_open(const char *text);
 extern bool ck_query_known(const char *text, int len);
 extern CkQuery *ck_query_open_tree(Query *tree, const char *text, int len);
