@@ -30,7 +30,7 @@ CREATE TABLE queries (name text PRIMARY KEY, key text[], query text);
 INSERT INTO queries VALUES
 ('d_left', '{id}', 'SELECT c.id, c.name, count(o.id) AS n, sum(o.total) AS total, min(o.at), max(o.at) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.id'),
 ('d_plain', '{id}', 'SELECT o.id, c.name, o.total * 2 AS twice FROM orders o JOIN customers c ON c.id = o.customer_id'),
-('d_three', '{id}', 'SELECT c.id, count(DISTINCT l.product) AS products, string_agg(l.no::text, '','' ORDER BY l.no) AS nos, jsonb_agg(l.qty ORDER BY l.no) AS qty FROM customers c JOIN orders o ON o.customer_id = c.id JOIN lines l ON l.order_id = o.id GROUP BY c.id'),
+('d_three', '{id}', 'SELECT c.id, count(DISTINCT l.product) AS products, string_agg(l.no::text, '','' ORDER BY l.no) AS nos, jsonb_agg(l.qty ORDER BY l.no, l.order_id) AS qty FROM customers c JOIN orders o ON o.customer_id = c.id JOIN lines l ON l.order_id = o.id GROUP BY c.id'),
 ('d_region', '{region}', 'SELECT region, count(*) AS n, array_agg(name ORDER BY name) AS names FROM customers GROUP BY region'),
 ('d_region_orders', '{region,status}', 'SELECT c.region, o.status, count(*) AS n, sum(total) FILTER (WHERE total > 20) AS big FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY 1, 2'),
 ('d_expr', '{month}', 'SELECT date_trunc(''month'', at)::date AS month, sum(total) AS total, percentile_cont(0.5) WITHIN GROUP (ORDER BY total) AS median FROM orders GROUP BY 1'),

@@ -277,9 +277,9 @@ RESET ROLE;
 ALTER TABLE tr_item DISABLE ROW LEVEL SECURITY;
 
 -- EXPLAIN
+SELECT tr_explain('EXPLAIN (COSTS OFF) /*+ cachekit */ SELECT a FROM tr_untracked ORDER BY a');
 SET enable_seqscan = off;
 SELECT tr_explain('EXPLAIN (COSTS OFF) /*+ cachekit */ SELECT name FROM tr_item WHERE id = 1');
-SELECT tr_explain('EXPLAIN (COSTS OFF) /*+ cachekit */ SELECT a FROM tr_untracked ORDER BY a');
 SELECT tr_state('/*+ cachekit */ SELECT name FROM tr_item WHERE id = 1');
 UPDATE tr_item SET name = 'x' WHERE id = 1;
 SELECT l FROM tr_explain('EXPLAIN (COSTS OFF, VERBOSE, FORMAT YAML) /*+ cachekit */ SELECT name FROM tr_item WHERE id = 1') y, regexp_split_to_table(y, E'\n') l WHERE l ~ 'Cache|Key|Depends|tr_item';

@@ -183,6 +183,9 @@ CkJsonQueryType(Node *node)
 #include "commands/explain_state.h"
 #endif
 
+/* 18 lets a statement begin with its first word, not with comments before. */
+#define CK_STATEMENT_IS_WITHOUT_COMMENTS (PG_VERSION_NUM >= 180000)
+
 /* 18 has columns that are computed when read, by what pg_attrdef says. */
 #define CK_VIRTUAL_COLUMNS (PG_VERSION_NUM >= 180000)
 #ifndef ATTRIBUTE_GENERATED_VIRTUAL

@@ -28,6 +28,7 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "parser/parser.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -186,6 +187,80 @@ find_comment(Scanner *s, bool inner, Scanner *hint)
 	if (hint->p == NULL && inner)
 		skip_space(s, hint);
 	return hint->p != NULL;
+}
+
+/* Skip a string in dollars that begins here; anything else is one character. */
+static void
+skip_dollars(Scanner *s)
+{
+	const char *tag = s->p++;
+	Size		len;
+
+	while (s->p < s->end && is_word(*s->p) && *s->p != '$')
+		s->p++;
+	if (s->p == s->end || *s->p != '$')
+		return;
+	len = ++s->p - tag;
+	while (s->end - s->p >= len && memcmp(s->p, tag, len) != 0)
+		s->p++;
+	s->p = s->end - s->p >= len ? s->p + len : s->end;
+}
+
+/* Skip a string, with or without escapes, that begins here. */
+static void
+skip_string(Scanner *s, bool escapes)
+{
+	for (s->p++; s->p < s->end && *s->p != '\''; s->p++)
+		if (escapes && *s->p == '\\')
+			s->p++;
+	s->p = Min(s->p + 1, s->end);
+}
+
+/*
+ * Where a statement begins with the comments in front of it, given where its
+ * first word is: behind the semicolon before it, or with the text.
+ */
+int
+ck_hint_statement_start(const char *text, int first_word)
+{
+	Scanner		s = {text, text + first_word};
+	Scanner		ignored;
+	const char *start = text;
+	bool		escapes = !standard_conforming_strings;
+
+	while (s.p < s.end)
+	{
+		char		c = *s.p;
+
+		if (c == '\'')
+			skip_string(&s, escapes);
+		else if (c == '"')
+			skip_quoted(&s);
+		else if (c == '$')
+			skip_dollars(&s);
+		else if (is_word(c))
+		{
+			const char *word = s.p;
+
+			while (s.p < s.end && is_word(*s.p))
+				s.p++;
+			escapes = !standard_conforming_strings ||
+				same_word(word, s.p - word, "e");
+			continue;
+		}
+		else if (c == ';')
+			start = ++s.p;
+		else if (!isspace((unsigned char) c) && c != '-' && c != '/')
+			s.p++;
+		else
+		{
+			skip_space(&s, &ignored);
+			if (s.p < s.end && (*s.p == '-' || *s.p == '/'))
+				s.p++;
+		}
+		escapes = !standard_conforming_strings;
+	}
+	return start - text;
 }
 
 /* ---------------- the hint ---------------- */

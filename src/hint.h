@@ -20,6 +20,7 @@ typedef struct CkHint
 	List	   *tags;			/* char * */
 } CkHint;
 
+extern int	ck_hint_statement_start(const char *text, int first_word);
 extern bool ck_hint_find(const char *text, int len, bool inner, CkHint *hint);
 
 #endif							/* CK_HINT_H */

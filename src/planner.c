@@ -136,10 +136,15 @@ find_statement(Planning *planning)
 		location = command->stmt_location;
 		len = command->stmt_len;
 	}
-	planning->statement = planning->text;
-	if (location > 0)
-		planning->statement += location;
+	planning->statement = planning->text + Max(location, 0);
 	planning->len = location >= 0 && len > 0 ? len : strlen(planning->statement);
+	if (location > 0 && CK_STATEMENT_IS_WITHOUT_COMMENTS)
+	{
+		int			start = ck_hint_statement_start(planning->text, location);
+
+		planning->statement = planning->text + start;
+		planning->len += location - start;
+	}
 }
 
 /* ---------------- is it wanted? ---------------- */
