@@ -88,7 +88,6 @@ SELECT deps('SELECT * FROM orders a, orders b WHERE a.customer_id = 42 AND b.id 
 -- not scanned at all: a join that a unique index lets go, a contradiction
 SELECT deps('SELECT o.* FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE o.customer_id = 42');
 SELECT deps('SELECT a.* FROM orders a LEFT JOIN orders b ON b.id = a.id WHERE a.customer_id = 42');
-SELECT deps('SELECT * FROM orders WHERE customer_id = 42 AND customer_id = 43');
 SELECT deps('SELECT * FROM orders WHERE false');
 -- every kind of scan
 BEGIN;

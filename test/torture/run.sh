@@ -29,6 +29,7 @@ export PGHOST=$WORK PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 LOG=$WORK/log
 passed=0
 failed=0
+ddl_seen=0
 
 clean_up() {
   trap - EXIT
@@ -158,9 +159,8 @@ run() {
     tail -n +"$from" "$LOG" | grep -A 8 'WARNING: *MISMATCH' | head -n 40
   elif [ "$percent" -lt $LEAST_HITS ]; then
     bad="too few hits to prove anything"
-  elif [ "$ddl" -eq 0 ]; then
-    bad="no DDL came through"
   fi
+  ddl_seen=$((ddl_seen + ddl))
   if complaints | head -n 20 | grep .; then bad+=" complaints in the log"; fi
   if grep -h 'aborted' "$WORK"/out.* | head -n 3 | grep .; then
     bad+=" clients aborted"
@@ -204,5 +204,8 @@ run exact exact-ondemand-delay "$(share 15)" "$DELAY"
 run exact verify-ondemand "$(share 5)" '-c cachekit.verify=on -c cachekit.debug_delay=500'
 stop ondemand
 
+# DDL gives way to whoever holds a lock, so a short run may see none.
+[ "$ddl_seen" -gt 0 ] && bad= || bad="no DDL came through"
+verdict "schema changes" "$bad"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
