@@ -744,6 +744,10 @@ WITH statements AS (
 				WHEN trackable THEN exact_ratio
 				ELSE ttl_ratio END AS hit_ratio
 	FROM ratios
+), counters AS (
+	SELECT btrim(query, E' \t\r\n') AS text, sum(hits)::bigint AS hits,
+		   sum(misses)::bigint AS misses
+	FROM cachekit_stat_queries() GROUP BY 1
 )
 SELECT queryid, query, calls,
 	   round(mean_exec_ms::numeric, 3) AS mean_exec_ms,
@@ -762,8 +766,9 @@ SELECT queryid, query, calls,
 				 ELSE coalesce(track, '') END
 			|| format(CASE WHEN advice = 'ttl' THEN 'SELECT %s(%s, ttl => ''1 minute'');'
 					  ELSE 'SELECT %s(%s);' END, 'cache_rule_create'::regproc, queryid)
-	   END AS suggestion
-FROM verdicts
+	   END AS suggestion,
+	   c.hits, c.misses
+FROM verdicts LEFT JOIN counters c ON c.text = query
 ORDER BY expected_saving_ms DESC;
 COMMENT ON VIEW cachekit_advice IS
 'what would be worth caching of the statements that pg_stat_statements knows';
@@ -792,5 +797,5 @@ GRANT EXECUTE ON FUNCTION cachekit_stat_counters(), cachekit_stat_bypasses(),
 GRANT SELECT ON cachekit_stats, cachekit_bypasses, cachekit_entries,
 	cachekit_queries, cachekit_tracked_tables TO pg_monitor;
 GRANT EXECUTE ON FUNCTION cachekit_stat_statements(), cachekit_stat_rule(bigint),
-	cachekit_stat_text(text) TO pg_read_all_stats;
+	cachekit_stat_text(text), cachekit_stat_queries() TO pg_read_all_stats;
 GRANT SELECT ON cachekit_rules, cachekit_advice TO pg_read_all_stats;
