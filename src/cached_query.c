@@ -21,6 +21,7 @@
 #include "cached_query.h"
 #include "derive.h"
 #include "args.h"
+#include "refresh.h"
 #include "result.h"
 #include "scanexplain.h"
 #include "segment.h"
@@ -36,6 +37,13 @@ PG_FUNCTION_INFO_V1(cachekit_args_in);
 PG_FUNCTION_INFO_V1(cachekit_args_out);
 
 /* ---------------- arguments ---------------- */
+
+/* keep_warm, of the options from argument n on. */
+static bool
+wants_warmth(FunctionCallInfo fcinfo, int n)
+{
+	return !PG_ARGISNULL(n + 3) && PG_GETARG_BOOL(n + 3);
+}
 
 /* Type cachekit_args is a text[] of another name: see the install script. */
 Datum
@@ -73,10 +81,18 @@ bind_parameters(FunctionCallInfo fcinfo, int n, CkRequest *request)
 	request->params = ck_query_params(request->query, args, nulls, nargs);
 }
 
-/* ttl and tags, which begin at argument n. */
+/* The options from ttl on, which is argument n. */
 static void
 read_options(FunctionCallInfo fcinfo, int n, CkRequest *request)
 {
+	if (!PG_ARGISNULL(n + 2))
+		request->swr = ck_args_microseconds(PG_GETARG_INTERVAL_P(n + 2));
+	if (request->swr < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("stale_while_revalidate must not be negative")));
+	request->background = (request->swr > 0 || wants_warmth(fcinfo, n)) &&
+		ck_refresh_possible();
 	request->has_ttl = !PG_ARGISNULL(n);
 	if (request->has_ttl)
 		request->ttl = ck_args_microseconds(PG_GETARG_INTERVAL_P(n));
@@ -85,7 +101,7 @@ read_options(FunctionCallInfo fcinfo, int n, CkRequest *request)
 									  CK_MAX_TAGS, request->tags);
 }
 
-/* All arguments from `query`, which is argument n, up to `tags`. */
+/* All arguments from `query`, which is argument n. */
 static void
 open_request(FunctionCallInfo fcinfo, int n, CkForm form, CkRequest *request)
 {
@@ -112,6 +128,21 @@ ck_cached_query_open(FunctionCallInfo fcinfo, int n, CkRequest *request)
 	open_request(fcinfo, n, CK_FORM_ROWS, request);
 }
 
+/*
+ * A call whose query is argument n was answered: is a worker to go on with it?
+ * Before the query is closed.
+ */
+void
+ck_cached_query_answered(FunctionCallInfo fcinfo, int n, CkRequest *request)
+{
+	if (!request->background || request->bypass != CK_BYPASS_NONE)
+		return;
+	ck_refresh_note(request, request->query->text,
+					PG_ARGISNULL(n + 1) ? NULL : PG_GETARG_ARRAYTYPE_P(n + 1),
+					PG_ARGISNULL(n + 3) ? NULL : PG_GETARG_ARRAYTYPE_P(n + 3),
+					wants_warmth(fcinfo, n + 2));
+}
+
 static Datum
 answer_rows(FunctionCallInfo fcinfo, int n)
 {
@@ -121,6 +152,7 @@ answer_rows(FunctionCallInfo fcinfo, int n)
 	open_request(fcinfo, n, CK_FORM_ROWS, &request);
 	target = ck_result_rows(fcinfo, &request);
 	ck_result_answer(target);
+	ck_cached_query_answered(fcinfo, n, &request);
 	ck_query_close(request.query);
 	return (Datum) 0;
 }
@@ -149,6 +181,7 @@ cachekit_cached_query_json(PG_FUNCTION_ARGS)
 	open_request(fcinfo, 0, CK_FORM_JSON, &request);
 	target = ck_result_json(&request);
 	ck_result_answer(target);
+	ck_cached_query_answered(fcinfo, 0, &request);
 	ck_query_close(request.query);
 	return ck_result_json_datum(target);
 }

@@ -25,6 +25,7 @@ typedef enum CkCounter
 	CK_CTR_OVERSIZE,			/* values not stored: larger than max_entry_size */
 	CK_CTR_NO_ROOM,				/* values not stored: no memory could be freed */
 	CK_CTR_LEASE_WAITS,			/* readers that waited for another's fill */
+	CK_CTR_STALE_HITS,			/* hits on what was stale, by stale_while_revalidate */
 	CK_CTR_TIME_SAVED_US,		/* sum of the cost of each hit, microseconds */
 	/* gauges: go up and down with the entries, never reset */
 	CK_GAUGE_ENTRIES,

@@ -293,6 +293,7 @@ decide(FromScan *scan)
 	scan->store = info->setResult;
 	scan->found = palloc(sizeof(CkFound));
 	scan->found->pinned = false;
+	request.may_lead = true;
 	if (request.bypass == CK_BYPASS_NONE && !ck_guc_verify &&
 		ck_serve_find(&request, scan->found) == CK_STATE_HIT)
 	{
@@ -305,6 +306,7 @@ decide(FromScan *scan)
 		scan->state = request.bypass == CK_BYPASS_NONE ? "miss" : "bypass";
 		ck_result_answer(target);
 	}
+	ck_cached_query_answered(scan->call, scan->nth, &request);
 	ck_query_close(request.query);
 	MemoryContextSwitchTo(old);
 }

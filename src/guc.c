@@ -48,6 +48,7 @@ static const struct config_enum_entry track_options[] = {
 	{"all", CK_TRACK_ALL, false},
 	{NULL, 0, false}
 };
+int			ck_guc_warm_share = 10;
 int			ck_guc_worker_idle_timeout = 10000;
 int			ck_guc_workers = 2;
 
@@ -227,6 +228,13 @@ ck_guc_define(void)
 							 false,
 							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("cachekit.warm_share",
+							"Share of a worker's time for computing query results, in percent.",
+							"0: workers compute none.",
+							&ck_guc_warm_share,
+							10, 0, 100,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("cachekit.worker_idle_timeout",
 							"How long a background worker without work stays.",
 							NULL, &ck_guc_worker_idle_timeout,

@@ -36,6 +36,7 @@ extern int	ck_guc_memory;			/* kB */
 extern int	ck_guc_min_exec_time;	/* milliseconds */
 extern int	ck_guc_mode;			/* CkMode */
 extern int	ck_guc_track;			/* CkTrack; fixed from the server's start */
+extern int	ck_guc_warm_share;		/* percent of a worker's time; 0: none */
 extern int	ck_guc_worker_idle_timeout; /* milliseconds */
 extern int	ck_guc_workers;			/* in all; 0: none are started */
 #ifdef CACHEKIT_DEBUG

@@ -35,6 +35,7 @@
 #include "scan.h"
 #include "segment.h"
 #include "table.h"
+#include "warm.h"
 #include "worker.h"
 #include "written.h"
 #include "xact.h"
@@ -49,6 +50,7 @@ static const CkSubsystem subsystems[] = {
 	{"admission", ck_admission_size, ck_admission_init, ck_admission_attach},
 	{"activity", ck_activity_size, ck_activity_init, ck_activity_attach},
 	{"query statistics", ck_querystats_size, ck_querystats_init, ck_querystats_attach},
+	{"warm", ck_warm_size, ck_warm_init, ck_warm_attach},
 	{"table", ck_table_size, ck_table_init, ck_table_attach}
 };
 

@@ -97,6 +97,8 @@ put_mapped(CkTarget *target, TupleTableSlot *slot)
 static void
 put_row(CkTarget *target, TupleTableSlot *slot)
 {
+	if (target->store == NULL)
+		return;
 	if (target->map)
 		put_mapped(target, slot);
 	else
@@ -432,27 +434,45 @@ prepare(void *arg)
 	keep_desc((CkTarget *) arg);
 }
 
+static void
+set_producer(CkProducer *producer, CkTarget *target)
+{
+	producer->arg = target;
+	producer->prepare = prepare;
+	if (target->request->form == CK_FORM_ROWS)
+	{
+		producer->hit = hit_rows;
+		producer->run = run_query;
+		producer->verify = verify_rows;
+	}
+	else
+	{
+		producer->hit = hit_json;
+		producer->run = run_json;
+		producer->verify = verify_json;
+	}
+}
+
 /* Answer the target's request into it. */
 void
 ck_result_answer(CkTarget *target)
 {
 	CkProducer	producer;
 
-	producer.arg = target;
-	producer.prepare = prepare;
-	if (target->store != NULL)
-	{
-		producer.hit = hit_rows;
-		producer.run = run_query;
-		producer.verify = verify_rows;
-	}
-	else
-	{
-		producer.hit = hit_json;
-		producer.run = run_json;
-		producer.verify = verify_json;
-	}
+	set_producer(&producer, target);
 	ck_serve_answer(target->request, &producer);
+}
+
+/* Store the request's result, and give it to nobody: see ck_serve_refresh(). */
+bool
+ck_result_refresh(CkRequest *request)
+{
+	CkTarget   *target = make_target(request);
+	CkProducer	producer;
+
+	target->pub.receiveSlot = request->form == CK_FORM_ROWS ? receive_row : receive_json;
+	set_producer(&producer, target);
+	return ck_serve_refresh(request, &producer);
 }
 
 /* ---------------- single values ---------------- */

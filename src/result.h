@@ -18,6 +18,7 @@ extern CkTarget *ck_result_rows(FunctionCallInfo fcinfo, CkRequest *request);
 extern CkTarget *ck_result_json(CkRequest *request);
 extern Datum ck_result_json_datum(CkTarget *target);
 extern void ck_result_answer(CkTarget *target);
+extern bool ck_result_refresh(CkRequest *request);
 extern void ck_result_scalar(CkQuery *query, Snapshot snapshot,
 							 Datum *value, bool *isnull);
 

@@ -80,6 +80,7 @@
 #include "extension.h"
 #include "guc.h"
 #include "reader.h"
+#include "refresh.h"
 #include "scan.h"
 #include "scanexplain.h"
 #include "track.h"
@@ -643,6 +644,10 @@ bind_request(CachedScan *scan)
 	request->snapshot = estate->es_snapshot;
 	request->permitted = true;
 	request->params = estate->es_param_list_info;
+	request->swr = wish->swr;
+	request->background = (wish->swr > 0 || wish->keep_warm) &&
+		request->params == NULL && wish->ntags == 0 && ck_refresh_possible();
+	request->may_lead = !is_auto(scan) && !ck_guc_debug_twice && runs_to_the_end(scan);
 	ck_serve_start(request);
 	AcceptInvalidationMessages();
 	scan->query = open_query(scan);
@@ -661,7 +666,7 @@ verify(CachedScan *scan)
 	CkComparison *comparison;
 	TupleTableSlot *slot;
 
-	if (!ck_guc_verify || found->meta->inexact)
+	if (!ck_guc_verify || found->meta->inexact || found->stale)
 		return;
 	if (data == NULL)
 	{
@@ -783,6 +788,8 @@ decide(CachedScan *scan)
 	}
 	else
 		miss(scan, state);
+	ck_refresh_note(&scan->request, scan->info->text, NULL, NULL,
+					scan->info->wish.keep_warm);
 }
 
 /* ---------------- execution ---------------- */

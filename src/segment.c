@@ -55,7 +55,8 @@ typedef struct CkSharedControl
 } CkSharedControl;
 
 static const char *const tranche_names[CK_NUM_TRANCHES] = {
-	"cachekit_cell", "cachekit_table", "cachekit_arena", "cachekit_query"
+	"cachekit_cell", "cachekit_table", "cachekit_arena", "cachekit_query",
+	"cachekit_warm"
 };
 
 static const CkSubsystem *subsystems = NULL;

@@ -33,15 +33,19 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "storage/lock.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "clock.h"
 #include "compat.h"
@@ -52,6 +56,7 @@
 #include "querystats.h"
 #include "segment.h"
 #include "serve.h"
+#include "warm.h"
 #include "written.h"
 #include "xact.h"
 
@@ -95,6 +100,8 @@ ck_serve_start(CkRequest *request)
 						   CK_MAX_STAMPS * sizeof(CkStamp) +
 						   CK_MAX_DEPS * sizeof(Oid) + CK_MAX_KEYS_TEXT);
 	memset(request->meta, 0, offsetof(CkEntryMeta, stamps));
+	request->lease = CK_LEASE_NONE;
+	request->wants_refresh = false;
 	if (request->snapshot == NULL)
 		request->snapshot = GetActiveSnapshot();
 	request->bypass = session_bypass();
@@ -310,6 +317,15 @@ find_entry(CkRequest *request, CkFound *found)
 	return true;
 }
 
+/* Give back what ck_serve_find() or ck_serve_lead() has found. */
+void
+ck_serve_leave(CkFound *found)
+{
+	if (found->pinned)
+		ck_table_unpin(found->item);
+	found->pinned = false;
+}
+
 static bool
 same_tags(CkRequest *request, const CkEntryMeta *meta)
 {
@@ -346,6 +362,40 @@ own_stamps_hold(CkRequest *request, const CkEntryMeta *meta)
 	return true;
 }
 
+/* Are the entry's stamps those of our snapshot? */
+static bool
+stamps_hold(CkRequest *request, const CkEntryMeta *meta)
+{
+	if (meta->birth != request->meta->birth)
+		return false;
+	if (request->query->keyed != NIL)
+		return own_stamps_hold(request, meta);
+	return meta->nstamps == request->meta->nstamps &&
+		meta->ntags == request->meta->ntags &&
+		memcmp(meta->stamps, request->meta->stamps,
+			   meta->nstamps * sizeof(CkStamp)) == 0;
+}
+
+/* When an entry may not be used any more, for its age; 0: never. */
+static TimestampTz
+end_of_use(CkRequest *request, const CkFound *found)
+{
+	TimestampTz end = found->info.expires_at;
+
+	if (found->meta->inexact &&
+		(end == 0 || found->info.stored_at + request->ttl < end))
+		end = found->info.stored_at + request->ttl;
+	return end;
+}
+
+static bool
+in_time(CkRequest *request, const CkFound *found, int64 grace)
+{
+	TimestampTz end = end_of_use(request, found);
+
+	return end == 0 || ck_clock_now() < end + grace;
+}
+
 /*
  * Is the entry what the query would return under our snapshot?  An inexact
  * one must be young enough for the caller, too.
@@ -353,39 +403,129 @@ own_stamps_hold(CkRequest *request, const CkEntryMeta *meta)
 static bool
 fits(CkRequest *request, const CkFound *found)
 {
-	const CkEntryMeta *meta = found->meta;
-
-	if (meta->birth != request->meta->birth)
-		return false;
-	if (request->query->keyed != NIL)
-	{
-		if (!own_stamps_hold(request, meta))
-			return false;
-	}
-	else if (meta->nstamps != request->meta->nstamps ||
-			 meta->ntags != request->meta->ntags ||
-			 memcmp(meta->stamps, request->meta->stamps,
-					meta->nstamps * sizeof(CkStamp)) != 0)
-		return false;
-	if (found->info.expires_at == 0 && !meta->inexact)
-		return true;
-	else
-	{
-		TimestampTz now = ck_clock_now();
-
-		if (found->info.expires_at != 0 && now >= found->info.expires_at)
-			return false;
-		return !meta->inexact || now < found->info.stored_at + request->ttl;
-	}
+	return stamps_hold(request, found->meta) && in_time(request, found, 0);
 }
 
-/* Give back what ck_serve_find() or ck_serve_lead() has found. */
-void
-ck_serve_leave(CkFound *found)
+/* ---------------- stale results on request ---------------- */
+
+/* A moment that is not later than that of the active snapshot. */
+static TimestampTz
+snapshot_time(void)
 {
-	if (found->pinned)
-		ck_table_unpin(found->item);
-	found->pinned = false;
+	return ck_clock_now() - (GetCurrentTimestamp() - GetCurrentTransactionStartTimestamp());
+}
+
+/* The youngest moment as of which the entry is known to have been exact. */
+static TimestampTz
+last_known_valid(const CkFound *found)
+{
+	TimestampTz stored = found->info.stored_at;
+	uint32		seen = ck_warm_last_valid(found->info.id);
+
+	if (seen > 0)
+		return stored + (TimestampTz) seen * 1000;
+	if (found->meta->age_ms == CK_AGE_UNKNOWN)
+		return 0;
+	return stored - (TimestampTz) found->meta->age_ms * 1000;
+}
+
+/* A caller who may want the entry when it is stale has found it exact. */
+static void
+note_valid(const CkFound *found)
+{
+	int64		since = (snapshot_time() - found->info.stored_at) / 1000;
+
+	if (!IsolationUsesXactSnapshot() && since > 0 && since < PG_UINT32_MAX)
+		ck_warm_note_valid(found->info.id, (uint32) since);
+}
+
+/*
+ * Are the entry's dependencies those of the call, the schema as it was, and
+ * nothing of it written by ourselves?
+ */
+static bool
+same_cells(CkRequest *request, const CkEntryMeta *meta)
+{
+	const CkEntryMeta *ours = request->meta;
+
+	if (meta->birth != ours->birth ||
+		memcmp(&meta->stamps[0], &ours->stamps[0], sizeof(CkStamp)) != 0 ||
+		!same_tags(request, meta))
+		return false;
+	if (request->query->keyed == NIL && meta->nstamps != ours->nstamps)
+		return false;
+	for (int i = 1; i < meta->nstamps; i++)
+		if (ck_xact_is_dirty(meta->stamps[i].cell) ||
+			(request->query->keyed == NIL && meta->stamps[i].cell != ours->stamps[i].cell))
+			return false;
+	return true;
+}
+
+/*
+ * May the caller, who has asked for it, be given an entry that does not fit?
+ * It was exact not longer ago than he said, and its time was not over longer.
+ * Never who has written, or lives in one snapshot: he would not see what he
+ * has seen already.
+ */
+static bool
+may_be_stale(CkRequest *request, const CkFound *found)
+{
+	if (request->swr <= 0 || request->bypass != CK_BYPASS_NONE ||
+		IsolationUsesXactSnapshot() ||
+		TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+		!same_cells(request, found->meta) ||
+		!in_time(request, found, request->swr))
+		return false;
+	return stamps_hold(request, found->meta) ||
+		ck_clock_now() - last_known_valid(found) <= request->swr;
+}
+
+/* ---------------- before it expires ---------------- */
+
+/*
+ * Is it our turn to compute an entry anew before its time is over?  So drawn
+ * that who does is likely to be done in time, and few do (Vattani, Chierichetti,
+ * Lowenstein: Optimal Probabilistic Cache Stampede Prevention, 2015); but not
+ * in the first nine tenths of its life, as busy keys draw very often.
+ */
+static bool
+is_due(CkRequest *request, const CkFound *found)
+{
+	TimestampTz end = end_of_use(request, found);
+	int64		left;
+
+	if (end == 0)
+		return false;
+	left = end - ck_clock_now();
+	if (left > (end - found->info.stored_at) / 10)
+		return false;
+	return left <= -log(1.0 - pg_prng_double(&pg_global_prng_state)) * found->info.cost_us;
+}
+
+/*
+ * Become the one who computes, if nobody does: the lease is kept for
+ * ck_serve_lead().  Who has just been overtaken has no reason to.
+ */
+static bool
+take_lead(CkRequest *request, const CkFound *found)
+{
+	CkFound		now;
+	bool		same;
+
+	if (!request->may_lead)
+		return false;
+	request->lease = ck_lease_acquire(request->key.hash, false);
+	if (request->lease == CK_LEASE_NONE)
+		return false;
+	same = find_entry(request, &now) && now.info.id == found->info.id;
+	if (same)
+	{
+		ck_serve_leave(&now);
+		return true;
+	}
+	ck_lease_release(request->key.hash);
+	request->lease = CK_LEASE_NONE;
+	return false;
 }
 
 /* The value's bytes, aligned; copied with no lock held. */
@@ -410,20 +550,52 @@ count_hit(CkRequest *request, const CkFound *found)
 	ck_querystats_hit(request->meta->text_slot, found->info.cost_us);
 }
 
+/* An entry that does not fit: is it delivered nevertheless? */
+static bool
+serve_stale(CkRequest *request, CkFound *found)
+{
+	if (!may_be_stale(request, found))
+		return false;
+	if (!request->background && (!request->may_lead || take_lead(request, found)))
+		return false;
+	found->stale = true;
+	request->wants_refresh = request->background;
+	ck_count(CK_CTR_STALE_HITS);
+	return true;
+}
+
+/* An entry that fits: is it rather computed anew by ourselves? */
+static bool
+compute_early(CkRequest *request, const CkFound *found)
+{
+	if (!is_due(request, found))
+		return false;
+	request->wants_refresh = request->background;
+	return !request->background && take_lead(request, found);
+}
+
 /*
- * Find the entry if it is there and valid, which is counted as a hit.  The
- * caller leaves it in the end.
+ * Find the entry if it is there and valid, or its caller takes it as it is,
+ * which is counted as a hit.  The caller leaves it in the end.  What is not a
+ * hit, for all but one caller, may be one for this: then request->lease is
+ * his, and ck_serve_lead() gives it to him.
  */
 CkState
 ck_serve_find(CkRequest *request, CkFound *found)
 {
-	if (!find_entry(request, found))
+	bool		valid;
+
+	found->stale = false;
+	if (request->lease != CK_LEASE_NONE || !find_entry(request, found))
 		return CK_STATE_ABSENT;
-	if (!fits(request, found))
+	valid = fits(request, found);
+	if (valid ? compute_early(request, found) : !serve_stale(request, found))
 	{
 		ck_serve_leave(found);
-		return CK_STATE_STALE;
+		return valid ? CK_STATE_ABSENT : CK_STATE_STALE;
 	}
+	if (valid && request->swr > 0)
+		note_valid(found);
 	count_hit(request, found);
 	return CK_STATE_HIT;
 }
@@ -436,7 +608,7 @@ deliver(CkRequest *request, const CkProducer *producer, CkFound *found)
 	bool		inexact = found->meta->inexact;
 
 	ck_serve_leave(found);
-	if (ck_guc_verify && !inexact)
+	if (ck_guc_verify && !inexact && !found->stale)
 		producer->verify(producer->arg, value, found->info.vallen);
 	producer->hit(producer->arg, value, found->info.vallen);
 }
@@ -553,10 +725,15 @@ publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 	CkItemSpec	spec = {0};
 	CkItem	   *item;
 
+	int64		age;
+
 	CK_DEBUG_POINT("publish");
 	if (!still_good(request) || (request->has_ttl && request->ttl <= 0))
 		return;
 	finish_meta(request);
+	age = (ck_clock_now() - snapshot_time()) / 1000 + 1;
+	request->meta->age_ms = IsolationUsesXactSnapshot() || age >= CK_AGE_UNKNOWN ?
+		CK_AGE_UNKNOWN : Max(age, 1);
 	spec.key = request->key;
 	spec.meta = request->meta;
 	spec.metalen = request->metalen;
@@ -652,6 +829,12 @@ ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 	bool		patient = may_wait(request);
 	CkState		state = CK_STATE_ABSENT;
 
+	if (request->lease != CK_LEASE_NONE)
+	{
+		*lease = request->lease;
+		request->lease = CK_LEASE_NONE;
+		return CK_STATE_ABSENT;
+	}
 	*lease = ck_lease_acquire(request->key.hash, patient);
 	if (patient && *lease != CK_LEASE_OWNED)
 		ck_count(CK_CTR_LEASE_WAITS);
@@ -694,6 +877,7 @@ ck_serve_answer(CkRequest *request, const CkProducer *producer)
 	CkState		state = CK_STATE_ABSENT;
 	CkLease		lease = CK_LEASE_NONE;
 
+	request->may_lead = true;
 	if (request->bypass == CK_BYPASS_NONE)
 		state = ck_serve_find(request, &found);
 	if (request->bypass != CK_BYPASS_NONE)
@@ -723,4 +907,55 @@ ck_serve_answer(CkRequest *request, const CkProducer *producer)
 		(void) producer->run(producer->arg, NULL, 0);
 	if (lease != CK_LEASE_NONE)
 		ck_lease_release(request->key.hash);
+}
+
+/* ---------------- for workers ---------------- */
+
+/* Before an entry expires, workers compute it anew: so long. */
+static int64
+time_ahead(int64 life)
+{
+	return Min(Max(life / 10, USECS_PER_SEC), life / 2);
+}
+
+/*
+ * Is the entry not there, does it not fit, or is it about to expire?  May
+ * change request->bypass.
+ */
+bool
+ck_serve_is_needed(CkRequest *request)
+{
+	CkFound		found;
+	TimestampTz end;
+	bool		needed;
+
+	if (!find_entry(request, &found))
+		return true;
+	end = end_of_use(request, &found);
+	needed = !fits(request, &found) ||
+		(end != 0 && end - ck_clock_now() < time_ahead(end - found.info.stored_at));
+	ck_serve_leave(&found);
+	return needed;
+}
+
+/*
+ * Compute and store the result, counting neither hit nor miss.  false: it can
+ * not be stored, as request->bypass says, or somebody else is at it.
+ */
+bool
+ck_serve_refresh(CkRequest *request, const CkProducer *producer)
+{
+	if (ck_lease_acquire(request->key.hash, false) == CK_LEASE_NONE)
+		return false;
+	if (request->query->keyed != NIL)
+	{
+		producer->prepare(producer->arg);
+		ck_serve_plan(request);
+	}
+	if (request->bypass == CK_BYPASS_NONE)
+		fill(request, producer);
+	else if (request->plan != NULL)
+		ReleaseCachedPlan(ck_serve_take_plan(request), CurrentResourceOwner);
+	ck_lease_release(request->key.hash);
+	return request->bypass == CK_BYPASS_NONE;
 }

@@ -39,9 +39,12 @@ typedef struct CkEntryMeta
 	uint16		nrelations;
 	uint16		keyslen;
 	uint32		inexact;		/* stored on the strength of a ttl */
-	uint32		unused;
+	uint32		age_ms;			/* from the snapshot to the storing, at most;
+								 * CK_AGE_UNKNOWN */
 	CkStamp		stamps[FLEXIBLE_ARRAY_MEMBER];
 } CkEntryMeta;
+
+#define CK_AGE_UNKNOWN	PG_UINT32_MAX
 
 /* One call.  The caller fills the first part before ck_serve_start(). */
 typedef struct CkRequest
@@ -53,6 +56,9 @@ typedef struct CkRequest
 	uint32		tags[CK_MAX_TAGS];	/* cells */
 	Snapshot	snapshot;		/* NULL: the active one */
 	bool		permitted;		/* somebody else has checked privileges */
+	int64		swr;			/* stale results may be this old, microseconds */
+	bool		background;		/* a worker can be asked to compute it */
+	bool		may_lead;		/* ck_serve_lead() will follow unless it is a hit */
 	CkQuery    *query;			/* before ck_serve_bind() */
 	ParamListInfo params;
 
@@ -65,6 +71,8 @@ typedef struct CkRequest
 	int			metalen;
 	CkPlanDeps *plandeps;		/* of a query on tables with keys that missed */
 	CachedPlan *plan;			/* the plan they are of, to be run: NULL if none */
+	bool		wants_refresh;	/* a hit, but to be computed by a worker */
+	CkLease		lease;			/* taken by ck_serve_find() for ck_serve_lead() */
 } CkRequest;
 
 /* Whether an entry is there; the best first. */
@@ -81,6 +89,7 @@ typedef struct CkFound
 	CkItemInfo	info;
 	CkItem	   *item;
 	bool		pinned;
+	bool		stale;			/* delivered by request of `swr` */
 	const CkEntryMeta *meta;
 	const char *value;			/* NULL: to be read from the pinned item */
 	CkSmall		small;
@@ -111,6 +120,8 @@ extern void ck_serve_plan(CkRequest *request);
 extern CachedPlan *ck_serve_take_plan(CkRequest *request);
 extern void ck_serve_answer(CkRequest *request, const CkProducer *producer);
 extern CkState ck_serve_state(CkRequest *request);
+extern bool ck_serve_is_needed(CkRequest *request);
+extern bool ck_serve_refresh(CkRequest *request, const CkProducer *producer);
 
 /* The steps of ck_serve_answer(), for those who deliver row by row. */
 extern bool ck_serve_present(CkRequest *request, uint32 *cost_us);

@@ -8,6 +8,11 @@
  * log, and work goes on after a pause.  When there is nothing to do the worker
  * waits for its latch, which is set when somebody commits work.
  *
+ * Besides, it computes query results for who has asked for it (refresh.c), in
+ * rounds through the jobs in shared memory (warm.c): when woken and several
+ * times a second.  These have a share of its time at most, and each job a
+ * transaction of its own; one that fails is forgotten.
+ *
  * It must not be in the way of DROP DATABASE or CREATE DATABASE ... TEMPLATE,
  * which wait some seconds for others to leave.  They hold a lock on the
  * database that who connects would need as well; the worker tries for it
@@ -34,12 +39,14 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "activity.h"
 #include "denorm_queue.h"
 #include "guc.h"
+#include "refresh.h"
 #include "segment.h"
 #include "track.h"
 #include "worker.h"
@@ -47,7 +54,19 @@
 #define NAP_MS			250		/* between looks whether we are in the way */
 #define ERROR_PAUSE_MS	1000
 
+#define WARM_SLICE_US	5000	/* looking whether results have to be computed */
+
+/* Instead of how much was done. */
+#define LEAVE	(-1)			/* the worker should end */
+#define WAITS	(-2)			/* nothing, but there is something to be done later */
+#define FAILED	(-3)
+
 static int	own_slot = -1;
+
+static CkWarmJob warm_job;		/* being done */
+static uint32 warm_position = 0;	/* in the round through the jobs */
+static bool warm_round = true;	/* there is a round to be made, or finished */
+static TimestampTz warm_not_before = 0;
 
 static void
 leave(int code, Datum arg)
@@ -107,38 +126,41 @@ end(void)
 }
 
 /*
- * A turn of work.  Returns what was done; -1: the worker should end.
+ * A turn of work on the queue.  Returns what was done, or one of the above.
  */
 static int64
 turn(void)
 {
-	int64		n = -1;
+	int64		n = LEAVE;
 
 	begin();
 	if (!in_the_way() && find_extension())
 	{
 		n = ck_denorm_drain_all(InvalidOid);
 		if (n == 0 && ck_denorm_queue_waits())
-			n = -2;
+			n = WAITS;
 	}
 	end();
 	return n;
 }
 
+/* Do it; an error ends its transaction and goes to the log: FAILED. */
 static int64
-turn_or_report(void)
+run_or_report(int64 (*what) (void))
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	volatile int64 n = 0;
+	volatile int64 n = FAILED;
 
 	PG_TRY();
 	{
-		n = turn();
+		n = what();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(cxt);
 		HOLD_INTERRUPTS();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
@@ -151,12 +173,69 @@ turn_or_report(void)
 	return n;
 }
 
+/* ---------------- results to be computed ---------------- */
+
+/* One job, in a transaction of its own that is as its readers' would be. */
+static int64
+do_job(void)
+{
+	CkRefresh	outcome;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = true;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	outcome = ck_refresh_run(&warm_job);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	return outcome == CK_REFRESH_DONE ? 1 : outcome == CK_REFRESH_NONE ? 0 : FAILED;
+}
+
+/*
+ * Go on with the round through the jobs, but for some milliseconds if nothing
+ * is to be computed, and one job otherwise.  Then there is a pause in
+ * proportion, so that no more than the share of our time goes into it.
+ * Returns how many results were computed.
+ */
+static int64
+warm(void)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz now = start;
+	int64		n = 0;
+
+	if (!warm_round || ck_guc_warm_share == 0 || start < warm_not_before)
+		return 0;
+	while (n <= 0 && now < start + WARM_SLICE_US)
+	{
+		warm_round = ck_warm_next(MyDatabaseId, &warm_position, &warm_job);
+		if (!warm_round)
+			break;
+		n = run_or_report(do_job);
+		if (n < 0)
+			ck_warm_forget(warm_job.hash);
+		now = GetCurrentTimestamp();
+	}
+	warm_not_before = now + (now - start) * (100 - ck_guc_warm_share) / ck_guc_warm_share;
+	return Max(n, 0);
+}
+
+/* ---------------- the worker's life ---------------- */
+
+/* Until there is work; a round that was begun goes on as soon as it may. */
 static void
 wait_for_work(void)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, NAP_MS,
+	long		ms = NAP_MS;
+
+	if (warm_round)
+		ms = Min(Max((warm_not_before - GetCurrentTimestamp()) / 1000 + 1, 1), NAP_MS);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+	warm_round = true;
 }
 
 static void
@@ -167,6 +246,7 @@ work(void)
 	for (;;)
 	{
 		int64		n;
+		int64		warmed;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -175,12 +255,13 @@ work(void)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		pgstat_report_activity(STATE_RUNNING, "working");
-		n = turn_or_report();
+		n = run_or_report(turn);
+		warmed = n == LEAVE || n == FAILED ? 0 : warm();
 		pgstat_report_activity(STATE_IDLE, NULL);
-		if (n == -1 || ck_guc_workers == 0)
+		if (n == LEAVE || ck_guc_workers == 0)
 			break;
-		ck_worker_note(own_slot, n > 0, Max(n, 0), 0);
-		if (n != 0)
+		ck_worker_note(own_slot, n > 0 || warmed > 0, Max(n, 0), warmed);
+		if (n != 0 || ck_warm_any(MyDatabaseId))
 			idle_since = GetCurrentTimestamp();
 		if (n > 0)
 			continue;
