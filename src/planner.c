@@ -298,7 +298,7 @@ make_info(Planning *planning, CkQuery *query, Query *tree)
 
 	info->node.extnodename = "CachekitScan";
 	info->tree = tree;
-	info->text = query->text;
+	info->text = pstrdup(query->text);	/* the query may go before the plan */
 	info->relids = list_copy(query->depends.relations);
 	info->single_row = is_single_row(tree);
 	info->query_id = query->id;
@@ -356,8 +356,7 @@ is_exact(CkQuery *query)
 }
 
 /*
- * Plan a query that is wanted and known, or to be made known: `tree` is a copy
- * that the planner does not get, or NULL if parse will not be planned.
+ * Plan a query that is wanted and known, or to be made known.
  */
 static PlannedStmt *
 plan_cached(Planning *planning)
@@ -429,7 +428,7 @@ plan_automatically(Planning *planning)
 		return plan;
 	}
 	*cheap = 0;
-	if (tree == NULL || ck_segment_attach() == false)
+	if (tree == NULL || !ck_segment_attach())
 		return plan;
 	ck_track_use_namespace(ck_extension_namespace());
 	query = ck_query_open_tree(tree, planning->statement, planning->len);
