@@ -242,17 +242,7 @@ state_name(CkRequest *request)
 		ck_serve_plan(request);
 		ReleaseCachedPlan(ck_serve_take_plan(request), CurrentResourceOwner);
 	}
-	if (request->bypass != CK_BYPASS_NONE)
-		return "bypass";
-	switch (state)
-	{
-		case CK_STATE_HIT:
-			return "hit";
-		case CK_STATE_STALE:
-			return "stale";
-		default:
-			return "miss";
-	}
+	return ck_explain_state(request, state);
 }
 
 /* Tables and keys in words; for keys the query is planned. */

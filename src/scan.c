@@ -538,7 +538,18 @@ start_filling(CachedScan *scan)
 	return false;
 }
 
-static void pass_through(CachedScan *scan);
+/* Run the child, and look how long it takes or what it gives on the way. */
+static void
+pass_through(CachedScan *scan)
+{
+	if (scan->child == NULL)
+		start_child(scan);
+	if (scan->admitted)
+		begin_collecting(scan);
+	else if (runs_to_the_end(scan))
+		enter_parallel_mode(scan);
+	scan->source = CHILD;
+}
 
 /* Compute the whole result, or as much of it as can be stored. */
 static void
@@ -565,19 +576,6 @@ compute(CachedScan *scan)
 	finish_collecting(scan);
 	scan->source = BUFFER;
 	ck_reader_open_bytes(&scan->reader, scan->bytes.data, scan->bytes.len);
-}
-
-/* Run the child, and look how long it takes or what it gives on the way. */
-static void
-pass_through(CachedScan *scan)
-{
-	if (scan->child == NULL)
-		start_child(scan);
-	if (scan->admitted)
-		begin_collecting(scan);
-	else if (runs_to_the_end(scan))
-		enter_parallel_mode(scan);
-	scan->source = CHILD;
 }
 
 /* The child, whose rows were passed through, has given the last one. */
@@ -662,22 +660,13 @@ static void
 verify(CachedScan *scan)
 {
 	CkFound    *found = scan->found;
-	const char *data = found->value;
 	CkComparison *comparison;
 	TupleTableSlot *slot;
 
 	if (!ck_guc_verify || found->meta->inexact || found->stale)
 		return;
-	if (data == NULL)
-	{
-		char	   *copy = MemoryContextAllocHuge(CurrentMemoryContext,
-												  Max(found->info.vallen, 1));
-
-		ck_item_copy_value(found->item, 0, copy, found->info.vallen);
-		data = copy;
-	}
-	comparison = ck_compare_begin(scan->slot->tts_tupleDescriptor, data,
-								  found->info.vallen);
+	comparison = ck_compare_begin(scan->slot->tts_tupleDescriptor,
+								  ck_serve_value(found), found->info.vallen);
 	start_child(scan);
 	while ((slot = child_row(scan)) != NULL)
 		ck_compare_row(comparison, slot);
@@ -764,32 +753,29 @@ miss(CachedScan *scan, CkState state)
 static void
 decide(CachedScan *scan)
 {
-	CkState		state;
+	CkRequest  *request = &scan->request;
+	CkState		state = CK_STATE_ABSENT;
 
 	INSTR_TIME_SET_CURRENT(scan->start);
 	bind_request(scan);
-	if (scan->request.bypass != CK_BYPASS_NONE)
+	if (request->bypass == CK_BYPASS_NONE)
+	{
+		scan->found = palloc(sizeof(CkFound));
+		scan->found->pinned = false;
+		state = ck_serve_find(request, scan->found);
+	}
+	if (request->bypass != CK_BYPASS_NONE)
 	{
 		scan->outcome.state = "bypass";
-		ck_serve_bypassed(&scan->request);
+		ck_serve_bypassed(request);
 		pass_through(scan);
 		return;
 	}
-	scan->found = palloc(sizeof(CkFound));
-	scan->found->pinned = false;
-	state = ck_serve_find(&scan->request, scan->found);
 	if (state == CK_STATE_HIT)
 		read_entry(scan);
-	else if (scan->request.bypass != CK_BYPASS_NONE)
-	{
-		scan->outcome.state = "bypass";
-		ck_serve_bypassed(&scan->request);
-		pass_through(scan);
-	}
 	else
 		miss(scan, state);
-	ck_refresh_note(&scan->request, scan->info->text, NULL, NULL,
-					scan->info->wish.keep_warm);
+	ck_refresh_note(request, scan->info->text, NULL, NULL, scan->info->wish.keep_warm);
 }
 
 /* ---------------- execution ---------------- */
@@ -809,29 +795,19 @@ create_state(CustomScan *plan)
 static void
 look_ahead(CachedScan *scan)
 {
+	CkRequest  *request = &scan->request;
+	CkState		state = CK_STATE_ABSENT;
+
 	if (scan->css.ss.ps.state->es_snapshot == NULL)
 		return;
 	bind_request(scan);
-	if (scan->request.bypass != CK_BYPASS_NONE)
-		scan->outcome.state = "bypass";
-	else
-		switch (ck_serve_state(&scan->request))
-		{
-			case CK_STATE_HIT:
-				scan->outcome.state = "hit";
-				break;
-			case CK_STATE_STALE:
-				scan->outcome.state = "stale";
-				break;
-			default:
-				scan->outcome.state = "miss";
-		}
+	if (request->bypass == CK_BYPASS_NONE)
+		state = ck_serve_state(request);
 	start_child(scan);
-	if (scan->outcome.state[0] != 'h' && scan->query->keyed != NIL &&
-		scan->request.bypass == CK_BYPASS_NONE)
-		ck_serve_bind_plan(&scan->request, scan->child->plannedstmt);
-	if (scan->request.bypass != CK_BYPASS_NONE)
-		scan->outcome.state = "bypass";
+	if (state != CK_STATE_HIT && scan->query->keyed != NIL &&
+		request->bypass == CK_BYPASS_NONE)
+		ck_serve_bind_plan(request, scan->child->plannedstmt);
+	scan->outcome.state = ck_explain_state(request, state);
 }
 
 static void

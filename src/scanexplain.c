@@ -20,6 +20,23 @@
 #include "fingerprint.h"
 #include "scanexplain.h"
 
+/* What happens, or would happen, to a call. */
+const char *
+ck_explain_state(const CkRequest *request, CkState state)
+{
+	if (request->bypass != CK_BYPASS_NONE)
+		return "bypass";
+	switch (state)
+	{
+		case CK_STATE_HIT:
+			return "hit";
+		case CK_STATE_STALE:
+			return "stale";
+		default:
+			return "miss";
+	}
+}
+
 /* Why a call goes past the cache, and why its query is not exact; or NULL. */
 char *
 ck_explain_reason(CkRequest *request)

@@ -24,6 +24,7 @@ typedef struct CkScanOutcome
 } CkScanOutcome;
 
 extern void ck_scan_explain(CkScanOutcome *outcome, ExplainState *es);
+extern const char *ck_explain_state(const CkRequest *request, CkState state);
 extern char *ck_explain_reason(CkRequest *request);
 
 #endif							/* CK_SCANEXPLAIN_H */

@@ -528,9 +528,9 @@ take_lead(CkRequest *request, const CkFound *found)
 	return false;
 }
 
-/* The value's bytes, aligned; copied with no lock held. */
-static const char *
-entry_value(CkFound *found)
+/* The value's bytes, aligned, before the entry is left; copied with no lock held. */
+const char *
+ck_serve_value(const CkFound *found)
 {
 	char	   *copy;
 
@@ -604,7 +604,7 @@ ck_serve_find(CkRequest *request, CkFound *found)
 static void
 deliver(CkRequest *request, const CkProducer *producer, CkFound *found)
 {
-	const char *value = entry_value(found);
+	const char *value = ck_serve_value(found);
 	bool		inexact = found->meta->inexact;
 
 	ck_serve_leave(found);
@@ -724,7 +724,6 @@ publish(CkRequest *request, StringInfo fill, uint32 cost_us)
 {
 	CkItemSpec	spec = {0};
 	CkItem	   *item;
-
 	int64		age;
 
 	CK_DEBUG_POINT("publish");
@@ -826,7 +825,7 @@ may_wait(CkRequest *request)
 CkState
 ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 {
-	bool		patient = may_wait(request);
+	bool		patient;
 	CkState		state = CK_STATE_ABSENT;
 
 	if (request->lease != CK_LEASE_NONE)
@@ -835,6 +834,7 @@ ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease)
 		request->lease = CK_LEASE_NONE;
 		return CK_STATE_ABSENT;
 	}
+	patient = may_wait(request);
 	*lease = ck_lease_acquire(request->key.hash, patient);
 	if (patient && *lease != CK_LEASE_OWNED)
 		ck_count(CK_CTR_LEASE_WAITS);

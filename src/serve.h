@@ -126,6 +126,7 @@ extern bool ck_serve_refresh(CkRequest *request, const CkProducer *producer);
 /* The steps of ck_serve_answer(), for those who deliver row by row. */
 extern bool ck_serve_present(CkRequest *request, uint32 *cost_us);
 extern CkState ck_serve_find(CkRequest *request, CkFound *found);
+extern const char *ck_serve_value(const CkFound *found);
 extern void ck_serve_leave(CkFound *found);
 extern CkState ck_serve_lead(CkRequest *request, CkFound *found, CkLease *lease);
 extern void ck_serve_publish(CkRequest *request, StringInfo bytes, uint32 cost_us);
