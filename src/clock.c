@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * clock.c
- *	  The one place that reads the clock, for ages, deadlines and durations.
+ *	  The one place that reads the wall clock for ages and deadlines of entries;
+ *	  and how durations are measured.
  *
  * Tests shift the clock instead of sleeping: a build with CACHEKIT_DEBUG adds
  * ck_clock_shift_ms, which guc.c binds to cachekit.debug_clock_shift.

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -21,7 +20,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parser.h"
-#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -302,16 +300,6 @@ make_relations(RangeVar *name, const char *query, Oid *view)
 	return target;
 }
 
-static Query *
-definition(Oid view)
-{
-	Relation	rel = table_open(view, AccessShareLock);
-	Query	   *query = copyObject(get_view_query(rel));
-
-	table_close(rel, NoLock);
-	return query;
-}
-
 /* Stop writers of all sources until the end of the transaction. */
 static void
 lock_sources(List *sources)
@@ -350,7 +338,7 @@ cachekit_denorm_create(PG_FUNCTION_ARGS)
 	row.target = make_relations(name, query, &row.view);
 	key_atts = key_numbers(row.view, row.key);
 	ck_denorm_check_query(row.view, key_atts);
-	tree = definition(row.view);
+	tree = ck_denorm_view_query(row.view);
 	row.sources = ck_denorm_relations(tree);
 	row.settings = ck_denorm_capture_settings();
 	lock_sources(row.sources);

@@ -670,8 +670,9 @@ add_occurrence(Graph *graph, Level *level, int rti, RangeTblEntry *rte, List *ar
 	level->occ[rti] = occ;
 }
 
-static Query *
-view_query(Oid relid)
+/* What a view selects, as it was analysed; a copy. */
+Query *
+ck_denorm_view_query(Oid relid)
 {
 	Relation	view = table_open(relid, AccessShareLock);
 	Query	   *result = copyObject(get_view_query(view));
@@ -713,7 +714,7 @@ add_item(Graph *graph, Level *level, int rti, List *arms)
 	{
 		case RTE_RELATION:
 			if (rte->relkind == RELKIND_VIEW)
-				level->sub[rti] = make_level(graph, view_query(rte->relid), level,
+				level->sub[rti] = make_level(graph, ck_denorm_view_query(rte->relid), level,
 											 nullable, arms);
 			else
 				add_occurrence(graph, level, rti, rte, arms);

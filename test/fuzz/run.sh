@@ -21,40 +21,9 @@ if [ "$(id -u)" -eq 0 ]; then
   exec "$HERE/../tools/load.sh" fuzz "$SECONDS_ALL"
 fi
 
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/cachekit-fuzz.XXXXXX") || exit 1
-export PGHOST=$WORK PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
-LOG=$WORK/log
+. "$HERE/../tools/storm_server.sh"
 passed=0
 failed=0
-
-clean_up() {
-  trap - EXIT
-  [ ! -f "$WORK/data/postmaster.pid" ] ||
-    pg_ctl -D "$WORK/data" -m immediate -s stop
-  rm -rf "$WORK"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
-
-# start MODE
-start() {
-  initdb -D "$WORK/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
-    --no-instructions >"$WORK/initdb" 2>&1 || { cat "$WORK/initdb"; exit 1; }
-  {
-    cat "$HERE/../$1.conf"
-    echo "listen_addresses = ''"
-    echo "unix_socket_directories = '$WORK'"
-    echo "max_prepared_transactions = 20"
-  } >>"$WORK/data/postgresql.conf"
-  pg_ctl -D "$WORK/data" -l "$LOG" -w -s start || { cat "$LOG"; exit 1; }
-  psql -Xq -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION cachekit' \
-    -f "$HERE/setup.sql" || exit 1
-}
-
-stop() {
-  pg_ctl -D "$WORK/data" -m fast -w -s stop
-  rm -rf "$WORK/data"
-}
 
 count() {
   if [ "$2" = ok ]; then
