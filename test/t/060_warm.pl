@@ -88,6 +88,15 @@ my $misses = stats('misses');
 is(call('ttl => NULL'), 2, 'the new result');
 is(stats('misses'), $misses, 'without a miss');
 
+# The same by a hint.
+my $hinted = 'SELECT max(v) FROM t';
+is(sql("/*+ cachekit */ $hinted"), 2, 'hinted: computed');
+is(sql("/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: found valid');
+sql('UPDATE t SET v = 3');
+is(sql("/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: stale, as asked for');
+until_true("SELECT state = 'hit' FROM cache_explain('$hinted')", 'hinted: a worker has computed it');
+is(sql("/*+ cachekit */ $hinted"), 3, 'hinted: the new result');
+
 # Never to who has not asked for it, has written, or keeps a snapshot.
 set('cachekit.warm_share', 0);
 sql('UPDATE t SET v = 3');
