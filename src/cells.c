@@ -165,6 +165,27 @@ end_change(uint32 cell, CkCell *c)
 	LWLockRelease(partition_lock(cell));
 }
 
+/*
+ * Do all snapshots of this xmin see all of the cell's writers, none of which
+ * is in flight?  Then its version is known, as ck_validity_version() would
+ * find, and most cells most of the time are like that.  No lock, and one
+ * cache line.
+ */
+bool
+ck_cells_settled(uint32 cell, CkXid xmin, uint64 *version)
+{
+	CkCell	   *c = &shared->cells[cell].cell;
+	uint32		seq = pg_atomic_read_u32(&c->seq);
+	bool		settled;
+
+	Assert(cell < shared->ncells);
+	pg_read_barrier();
+	settled = c->nflights == 0 && c->maxxid < xmin && c->hard_xid < xmin;
+	*version = c->version;
+	pg_read_barrier();
+	return settled && seq % 2 == 0 && pg_atomic_read_u32(&c->seq) == seq;
+}
+
 /* Copy a cell as it was at one instant.  Takes no lock as a rule. */
 void
 ck_cells_copy(uint32 cell, CkCell *out)

@@ -86,6 +86,7 @@ extern uint32 ck_cells_count(void);
 extern uint32 ck_cell_of(CkDepKind kind, Oid dbid, uint64 object);
 extern uint32 ck_cell_of_tag(Oid dbid, const char *tag, int len);
 
+extern bool ck_cells_settled(uint32 cell, CkXid xmin, uint64 *version);
 extern void ck_cells_copy(uint32 cell, CkCell *out);
 extern void ck_cells_register(uint32 cell, CkXid xid);
 extern void ck_cells_resolve(uint32 cell, CkXid xid, bool committed);

@@ -92,12 +92,15 @@ hidden_setting(char ***variable, const char *name)
 	return **variable;
 }
 
-/*
- * The settings that can change what a query means or what it returns, less
- * search_path: the names in the tree are resolved.
- */
-void
-ck_fingerprint_settings(StringInfo buf)
+/* The settings that can change what a query means or what it returns. */
+typedef struct CkSettings
+{
+	int			numbers[10];
+	const char *strings[6];
+} CkSettings;
+
+static void
+read_settings(CkSettings *settings)
 {
 	static char **abbreviations = NULL;
 	static char **search_config = NULL;
@@ -108,21 +111,60 @@ ck_fingerprint_settings(StringInfo buf)
 	flags |= Array_nulls ? 4 : 0;
 	flags |= quote_all_identifiers ? 8 : 0;
 	flags |= row_security ? 16 : 0;
+	*settings = (CkSettings)
 	{
-		int			numbers[] = {
+		.numbers = {
 			flags, DateStyle, DateOrder, IntervalStyle, extra_float_digits,
 			bytea_output, xmloption, xmlbinary, backslash_quote,
 			GinFuzzySearchLimit
-		};
+		},
+		.strings = {
+			pg_get_timezone_name(session_timezone),
+			locale_monetary,
+			locale_numeric,
+			locale_time,
+			hidden_setting(&abbreviations, "timezone_abbreviations"),
+			hidden_setting(&search_config, "default_text_search_config")
+		}
+	};
+}
 
-		appendBinaryStringInfo(buf, (char *) numbers, sizeof(numbers));
+/*
+ * Append these settings, less search_path: the names in the tree are resolved.
+ */
+void
+ck_fingerprint_settings(StringInfo buf)
+{
+	CkSettings	settings;
+
+	read_settings(&settings);
+	appendBinaryStringInfo(buf, (char *) settings.numbers, sizeof(settings.numbers));
+	for (int i = 0; i < lengthof(settings.strings); i++)
+		add_string(buf, settings.strings[i]);
+}
+
+/*
+ * Are the settings still what was appended, at `bytes`?  Then the number of
+ * bytes they take, else 0.
+ */
+Size
+ck_fingerprint_settings_are(const char *bytes)
+{
+	const char *at = bytes + sizeof(((CkSettings *) NULL)->numbers);
+	CkSettings	settings;
+
+	read_settings(&settings);
+	if (memcmp(bytes, settings.numbers, sizeof(settings.numbers)) != 0)
+		return 0;
+	for (int i = 0; i < lengthof(settings.strings); i++)
+	{
+		const char *value = settings.strings[i] ? settings.strings[i] : "";
+
+		if (strcmp(at, value) != 0)
+			return 0;
+		at += strlen(at) + 1;
 	}
-	add_string(buf, pg_get_timezone_name(session_timezone));
-	add_string(buf, locale_monetary);
-	add_string(buf, locale_numeric);
-	add_string(buf, locale_time);
-	add_string(buf, hidden_setting(&abbreviations, "timezone_abbreviations"));
-	add_string(buf, hidden_setting(&search_config, "default_text_search_config"));
+	return at - bytes;
 }
 
 /*
@@ -360,7 +402,7 @@ ck_fingerprint_params(ParamListInfo params, Bitmapset *used, StringInfo buf)
 	int			start = buf->len;
 	int			n = -1;
 
-	appendStringInfoChar(buf, 'p');
+	appendStringInfoChar(buf, CK_NO_PARAMS);
 	while ((n = bms_next_member(used, n)) >= 0)
 	{
 		ParamExternData workspace;

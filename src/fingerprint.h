@@ -14,8 +14,10 @@
 #include "nodes/parsenodes.h"
 
 #define CK_DIGEST_LEN	32
+#define CK_NO_PARAMS	'p'		/* what ck_fingerprint_params() begins with */
 
 extern void ck_fingerprint_settings(StringInfo buf);
+extern Size ck_fingerprint_settings_are(const char *bytes);
 extern void ck_fingerprint_tree(Query *query, StringInfo buf);
 extern bool ck_fingerprint_functions(List *functions, StringInfo buf);
 extern void ck_fingerprint_type(Oid type, StringInfo buf, List **relids);

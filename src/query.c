@@ -75,6 +75,7 @@ static int	nqueries = 0;
 static dlist_head doomed = DLIST_STATIC_INIT(doomed);	/* dead, but in use */
 static int	nopen = 0;
 static dlist_head buckets[QUERY_BUCKETS];	/* by hash, latest found first */
+static CkQuery *by_id[QUERY_BUCKETS];	/* some of them: see find_id() */
 static uint64 last_id = 0;
 int			ck_query_planning = 0;
 
@@ -280,6 +281,8 @@ free_query(CkQuery *query)
 	{
 		dlist_delete(&query->chain);
 		nqueries--;
+		if (by_id[query->id % QUERY_BUCKETS] == query)
+			by_id[query->id % QUERY_BUCKETS] = NULL;
 	}
 	if (query->users > 0)
 	{
@@ -395,6 +398,16 @@ make_tree_query(Query *tree, const char *text, int len, uint64 hash, StringInfo 
 	return query;
 }
 
+/* Was the query made by this user, under these settings? */
+static bool
+same_session(const CkQuery *query, StringInfo settings)
+{
+	return query->userid == GetUserId() &&
+		query->session_userid == GetSessionUserId() &&
+		query->settings.len == settings->len &&
+		memcmp(query->settings.data, settings->data, settings->len) == 0;
+}
+
 /*
  * Does the query have this text, and this tree if it was made from one?  The
  * same text may have several trees: variables of a function, say.
@@ -404,10 +417,7 @@ same_query(const CkQuery *query, const char *text, int len, uint64 hash,
 		   StringInfo settings, Query *tree)
 {
 	return query->hash == hash &&
-		query->userid == GetUserId() &&
-		query->session_userid == GetSessionUserId() &&
-		query->settings.len == settings->len &&
-		memcmp(query->settings.data, settings->data, settings->len) == 0 &&
+		same_session(query, settings) &&
 		strncmp(query->text, text, len) == 0 && query->text[len] == '\0' &&
 		(query->tree == NULL) == (tree == NULL) &&
 		(tree == NULL || equal(query->tree, tree));
@@ -434,7 +444,10 @@ find_query(const char *text, int len, uint64 hash, StringInfo settings, Query *t
 	return NULL;
 }
 
-/* Settings as bytes in a buffer that is used again by the next call. */
+/*
+ * Settings as bytes in a buffer that is used again by the next call.  Most
+ * often they are what they were then.
+ */
 static StringInfo
 current_settings(void)
 {
@@ -446,6 +459,13 @@ current_settings(void)
 
 		initStringInfo(&buf);
 		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		Size		len = ck_fingerprint_settings_are(buf.data);
+
+		if (len > 0 && strcmp(buf.data + len, namespace_search_path) == 0)
+			return &buf;
 	}
 	resetStringInfo(&buf);
 	ck_fingerprint_settings(&buf);
@@ -545,6 +565,24 @@ ck_query_open_tree(Query *tree, const char *text, int len)
 	return query;
 }
 
+/* A query that is remembered; NULL: it is not any more. */
+static CkQuery *
+find_id(uint64 id)
+{
+	CkQuery    *query = by_id[id % QUERY_BUCKETS];
+	dlist_iter	iter;
+
+	if (query != NULL && query->id == id)
+		return query;
+	dlist_foreach(iter, &queries)
+	{
+		query = dlist_container(CkQuery, link, iter.cur);
+		if (query->id == id)
+			return by_id[id % QUERY_BUCKETS] = query;
+	}
+	return NULL;
+}
+
 /*
  * Open again what has this id, if it is still there, and user and settings are
  * still those that it was made for.
@@ -552,22 +590,12 @@ ck_query_open_tree(Query *tree, const char *text, int len)
 CkQuery *
 ck_query_reopen(uint64 id)
 {
-	StringInfo	settings = current_settings();
-	dlist_iter	iter;
+	CkQuery    *query = find_id(id);
 
-	dlist_foreach(iter, &queries)
-	{
-		CkQuery    *query = dlist_container(CkQuery, link, iter.cur);
-
-		if (query->id != id)
-			continue;
-		if (!same_query(query, query->text, strlen(query->text), query->hash,
-						settings, query->tree))
-			return NULL;
-		use_query(query);
-		return query;
-	}
-	return NULL;
+	if (query == NULL || !same_session(query, current_settings()))
+		return NULL;
+	use_query(query);
+	return query;
 }
 
 /*

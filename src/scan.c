@@ -27,8 +27,10 @@
  * Locks and references.  The outer PlannedStmt has the child's range table (or
  * the tree's, if there is no child yet), so the plan cache locks what it would
  * lock, and the executor checks the same privileges, on a hit as well.  The
- * tables that the query names are kept open from begin to end, as scans would
- * keep them, so that DDL of this very transaction finds them in use.
+ * tables that the query names are kept open as scans would keep them, so that
+ * DDL of this very transaction finds them in use: a cursor's from begin to
+ * end, others' from the first row if they are asked for in parts.  A run that
+ * gives all rows at once leaves no moment for DDL in between.
  *
  * Two ways to run the child.
  *
@@ -294,6 +296,12 @@ void
 ck_scan_end_run(CkScanRun outer)
 {
 	current_run = outer;
+}
+
+static bool
+asked_for_all(CachedScan *scan)
+{
+	return current_run.estate == scan->css.ss.ps.state && current_run.all;
 }
 
 static bool
@@ -811,10 +819,21 @@ look_ahead(CachedScan *scan)
 }
 
 static void
+open_relations(CachedScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->css.ss.ps.state->es_query_cxt);
+	ListCell   *lc;
+
+	if (scan->relations == NIL)
+		foreach(lc, scan->info->relids)
+			scan->relations = lappend(scan->relations, table_open(lfirst_oid(lc), NoLock));
+	MemoryContextSwitchTo(old);
+}
+
+static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
 	CachedScan *scan = (CachedScan *) node;
-	ListCell   *lc;
 
 	scan->eflags = eflags;
 	scan->slot = ExecInitExtraTupleSlot(estate, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
@@ -824,8 +843,8 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 		look_ahead(scan);
 		return;
 	}
-	foreach(lc, scan->info->relids)
-		scan->relations = lappend(scan->relations, table_open(lfirst_oid(lc), NoLock));
+	if ((scan->info->cursor_options & ~CURSOR_OPT_PARALLEL_OK) != 0)
+		open_relations(scan);
 }
 
 static TupleTableSlot *
@@ -872,7 +891,11 @@ next_row(CustomScanState *node)
 	TupleTableSlot *slot = NULL;
 
 	if (scan->source == UNDECIDED)
+	{
+		if (!asked_for_all(scan))
+			open_relations(scan);
 		decide(scan);
+	}
 	if (scan->source != CHILD)
 		slot = reader_row(scan);
 	if (scan->source == BUFFER && slot == NULL && !scan->child_done)

@@ -97,8 +97,7 @@ ck_serve_start(CkRequest *request)
 	uint64		version;
 
 	request->meta = palloc(offsetof(CkEntryMeta, stamps) +
-						   CK_MAX_STAMPS * sizeof(CkStamp) +
-						   CK_MAX_DEPS * sizeof(Oid) + CK_MAX_KEYS_TEXT);
+						   CK_MAX_STAMPS * sizeof(CkStamp));
 	memset(request->meta, 0, offsetof(CkEntryMeta, stamps));
 	request->lease = CK_LEASE_NONE;
 	request->wants_refresh = false;
@@ -193,6 +192,18 @@ stamp_all(CkRequest *request, const uint32 *cells, int n)
 	return bypass;
 }
 
+/* The key if there is nothing to add to the digest, in the request itself. */
+static void
+make_plain_key(CkRequest *request)
+{
+	char	   *key = request->plain_key;
+
+	memcpy(key, request->query->digest, CK_DIGEST_LEN);
+	key[CK_DIGEST_LEN] = request->form;
+	key[CK_DIGEST_LEN + 1] = CK_NO_PARAMS;
+	request->key = ck_table_key(CK_KIND_QUERY, MyDatabaseId, key, CK_DIGEST_LEN + 2);
+}
+
 /*
  * The key of request->query, whose dependencies are known, with ->params.
  * false: one of them has no value.
@@ -200,13 +211,19 @@ stamp_all(CkRequest *request, const uint32 *cells, int n)
 bool
 ck_serve_key(CkRequest *request)
 {
+	CkQuery    *query = request->query;
 	StringInfoData buf;
 
+	if (query->params == NULL && query->depends.settings == NIL)
+	{
+		make_plain_key(request);
+		return true;
+	}
 	initStringInfo(&buf);
-	appendBinaryStringInfo(&buf, (char *) request->query->digest, CK_DIGEST_LEN);
+	appendBinaryStringInfo(&buf, (char *) query->digest, CK_DIGEST_LEN);
 	appendStringInfoChar(&buf, request->form);
-	ck_fingerprint_named(request->query->depends.settings, &buf);
-	if (!ck_fingerprint_params(request->params, request->query->params, &buf))
+	ck_fingerprint_named(query->depends.settings, &buf);
+	if (!ck_fingerprint_params(request->params, query->params, &buf))
 		return false;
 	request->key = ck_table_key(CK_KIND_QUERY, MyDatabaseId, buf.data, buf.len);
 	return true;
@@ -692,10 +709,13 @@ still_good(CkRequest *request)
 static void
 finish_meta(CkRequest *request)
 {
-	CkEntryMeta *meta = request->meta;
+	CkEntryMeta *meta = repalloc(request->meta, offsetof(CkEntryMeta, stamps) +
+								 CK_MAX_STAMPS * sizeof(CkStamp) +
+								 CK_MAX_DEPS * sizeof(Oid) + CK_MAX_KEYS_TEXT);
 	Oid		   *oids = (Oid *) &meta->stamps[meta->nstamps];
 	ListCell   *lc;
 
+	request->meta = meta;
 	foreach(lc, request->query->depends.relations)
 		if (meta->nrelations < CK_MAX_DEPS)
 			oids[meta->nrelations++] = lfirst_oid(lc);

@@ -67,7 +67,9 @@ typedef struct CkRequest
 	CkSnapshot	wide;
 	uint64		flushes;
 	CkKey		key;
-	CkEntryMeta *meta;
+	char		plain_key[CK_DIGEST_LEN + 2];
+	CkEntryMeta *meta;			/* has room for all the stamps; the rest follows
+								 * when it is complete */
 	int			metalen;
 	CkPlanDeps *plandeps;		/* of a query on tables with keys that missed */
 	CachedPlan *plan;			/* the plan they are of, to be run: NULL if none */

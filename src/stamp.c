@@ -101,6 +101,8 @@ help(uint32 cell, CkXid xid)
 bool
 ck_stamp_version(uint32 cell, const CkSnapshot *snap, uint64 *version)
 {
+	if (ck_cells_settled(cell, snap->xmin, version))
+		return true;
 	for (int i = 0; i < MAX_ROUNDS; i++)
 	{
 		CkCell		copy;
@@ -144,6 +146,9 @@ ck_stamp_strict(uint32 cell, const CkSnapshot *snap, uint64 *version)
 	static uint32 checked_cell = PG_UINT32_MAX;
 	CkCell		copy;
 
+	if (checked_cell == cell && ck_cells_settled(cell, snap->xmin, version) &&
+		checked_version == *version)
+		return true;
 	if (!ck_stamp_version(cell, snap, version))
 		return false;
 	ck_cells_copy(cell, &copy);

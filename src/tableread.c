@@ -35,13 +35,15 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
+
 #include "table_shared.h"
 
 #define MAX_CHAIN		64		/* for the lock-free reader */
 #define MAX_SMALL_PIECES 8		/* same */
 #define READ_TRIES		4
 
-#define HIT_SLOTS		64
+#define HIT_SLOTS		64			/* bits of pending_hits */
 #define MAX_PENDING		64
 
 /* Hits of an item that are not yet written to it, and where it may be. */
@@ -54,7 +56,7 @@ typedef struct CkLocalHits
 
 /*---- Local variables ----*/
 static CkLocalHits hit_slots[HIT_SLOTS];
-static bool have_pending_hits = false;
+static uint64 pending_hits = 0; /* one bit a slot that has some */
 
 /*---- Reading with a pin ----*/
 
@@ -291,7 +293,7 @@ ck_table_note_hit(const CkKey *key, CkItem *item, uint32 id)
 		h->id = id;
 		h->bucket = bucket;
 	}
-	have_pending_hits = true;
+	pending_hits |= UINT64CONST(1) << (h - hit_slots);
 	if (++h->pending >= MAX_PENDING)
 		flush_hits(h);
 }
@@ -302,13 +304,11 @@ ck_table_note_hit(const CkKey *key, CkItem *item, uint32 id)
 void
 ck_table_flush_hits(void)
 {
-	int			i;
-
-	if (!have_pending_hits)
-		return;
-	for (i = 0; i < HIT_SLOTS; i++)
-		flush_hits(&hit_slots[i]);
-	have_pending_hits = false;
+	while (pending_hits != 0)
+	{
+		flush_hits(&hit_slots[pg_rightmost_one_pos64(pending_hits)]);
+		pending_hits &= pending_hits - 1;
+	}
 }
 
 /*
@@ -318,5 +318,5 @@ void
 ck_table_forget_hits(void)
 {
 	memset(hit_slots, 0, sizeof(hit_slots));
-	have_pending_hits = false;
+	pending_hits = 0;
 }
