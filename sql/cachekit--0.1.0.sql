@@ -400,7 +400,6 @@ CREATE TABLE cachekit_denorm_queue (
 	error text,
 	set_aside boolean NOT NULL
 );
-CREATE INDEX cachekit_denorm_queue_target ON cachekit_denorm_queue (target);
 COMMENT ON TABLE cachekit_denorm_queue IS
 'keys of denormalized tables in mode async that are still to be computed';
 SELECT pg_catalog.pg_extension_config_dump('cachekit_denorm_queue', '');

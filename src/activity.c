@@ -18,10 +18,13 @@
 
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "utils/timestamp.h"
 
 #include "activity.h"
 #include "clock.h"
+#include "compat.h"
 #include "segment.h"
 
 #define PROGRESS_SLOTS	32
@@ -43,6 +46,7 @@ typedef struct CkSharedWorker
 {
 	pg_atomic_uint32 dbid;		/* zero: free */
 	pg_atomic_uint32 pid;		/* zero: claimed, and not yet there */
+	pg_atomic_uint32 procno;	/* of the process */
 	pg_atomic_uint32 busy;
 	pg_atomic_uint64 started;	/* claimed, or begun */
 	pg_atomic_uint64 active;
@@ -88,6 +92,7 @@ ck_activity_init(void *ptr, Size size, Size budget)
 
 		pg_atomic_init_u32(&slot->dbid, 0);
 		pg_atomic_init_u32(&slot->pid, 0);
+		pg_atomic_init_u32(&slot->procno, 0);
 		pg_atomic_init_u32(&slot->busy, 0);
 		pg_atomic_init_u64(&slot->started, 0);
 		pg_atomic_init_u64(&slot->active, 0);
@@ -232,6 +237,7 @@ ck_worker_begin(int slot, Oid dbid)
 	if (pg_atomic_read_u32(&shared->workers[slot].dbid) != dbid ||
 		!pg_atomic_compare_exchange_u32(&shared->workers[slot].pid, &expected, MyProcPid))
 		return false;
+	pg_atomic_write_u32(&shared->workers[slot].procno, CK_MY_PROCNO);
 	pg_atomic_write_u64(&shared->workers[slot].started, ck_clock_now());
 	return true;
 }
@@ -291,12 +297,43 @@ ck_worker_read(int slot, CkWorkerInfo *out)
 	return OidIsValid(out->dbid);
 }
 
-/* The process that serves a database; 0: none. */
+/*
+ * The process that serves a database, by the number of its PGPROC; -1: none,
+ * or none yet.  Asked by every commit that has work for it, so we look first
+ * where it was last.
+ */
 int
-ck_worker_pid(Oid dbid)
+ck_worker_procno(Oid dbid)
 {
+	static int	last = 0;
+
 	for (int i = 0; i < WORKER_SLOTS; i++)
-		if (pg_atomic_read_u32(&shared->workers[i].dbid) == dbid)
-			return pg_atomic_read_u32(&shared->workers[i].pid);
-	return 0;
+	{
+		int			at = (last + i) % WORKER_SLOTS;
+		CkSharedWorker *worker = &shared->workers[at];
+
+		if (pg_atomic_read_u32(&worker->dbid) != dbid)
+			continue;
+		last = at;
+		return pg_atomic_read_u32(&worker->pid) == 0 ? -1 :
+			(int) pg_atomic_read_u32(&worker->procno);
+	}
+	return -1;
+}
+
+/*
+ * We, a worker, are to make way at once for DROP DATABASE and all others who
+ * need the database for themselves.  They wait some seconds for other sessions
+ * to leave, and terminate those of autovacuum: so we go as one of these.
+ *
+ * The flag means one thing more: who has waited deadlock_timeout for a lock of
+ * ours sends us SIGINT, which worker_db.c does not take for a cancel.
+ */
+void
+ck_worker_may_be_ended(void)
+{
+	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
+	MyProc->statusFlags |= PROC_IS_AUTOVACUUM;
+	ProcGlobal->statusFlags[MyProc->pgxactoff] = MyProc->statusFlags;
+	LWLockRelease(ProcArrayLock);
 }

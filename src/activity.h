@@ -56,6 +56,7 @@ extern void ck_worker_give_up(int slot, Oid dbid);
 extern void ck_worker_end(int slot, Oid dbid);
 extern int	ck_worker_slots(void);
 extern bool ck_worker_read(int slot, CkWorkerInfo *out);
-extern int	ck_worker_pid(Oid dbid);
+extern int	ck_worker_procno(Oid dbid);
+extern void ck_worker_may_be_ended(void);
 
 #endif							/* CK_ACTIVITY_H */

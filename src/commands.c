@@ -10,17 +10,22 @@
  *
  * A scan must know whether the executor runs to the end: see scan.c.
  *
+ * Besides, COMMIT PREPARED may make rows of the queue visible, and no callback
+ * tells of it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "commands/explain.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 
 #include "commands.h"
 #include "guc.h"
 #include "planner.h"
 #include "scan.h"
+#include "worker.h"
 
 ProcessUtility_hook_type ck_commands_next_utility = NULL;
 ExecutorStart_hook_type ck_commands_next_start = NULL;
@@ -41,15 +46,26 @@ is_not_cached(Node *statement)
 		is_plain_explain(statement);
 }
 
+static bool
+commits_prepared(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
 static void
 next_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
 			 QueryEnvironment *environment, DestReceiver *dest,
 			 QueryCompletion *completion)
 {
+	bool		prepared = commits_prepared(statement->utilityStmt);
+
 	(ck_commands_next_utility ? ck_commands_next_utility : standard_ProcessUtility)
 		(statement, text, read_only_tree, context, params, environment, dest,
 		 completion);
+	if (prepared)
+		ck_worker_call(MyDatabaseId);
 }
 
 /* ProcessUtility_hook */

@@ -245,4 +245,11 @@ CkJsonQueryType(Node *node)
 #define CkGucVariables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
 #endif
 
+/* Our own PGPROC's number. */
+#if PG_VERSION_NUM >= 170000
+#define CK_MY_PROCNO	MyProcNumber
+#else
+#define CK_MY_PROCNO	(MyProc->pgprocno)
+#endif
+
 #endif							/* CK_COMPAT_H */

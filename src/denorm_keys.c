@@ -197,6 +197,30 @@ ck_denorm_keys_sort(CkDenormKeys *keys)
 		qsort(keys->keys, keys->n, sizeof(CkDenormKey), compare_hashes);
 }
 
+/*
+ * Is the text of the keys the same whatever the settings and the role, so that
+ * it can be made anywhere?
+ */
+bool
+ck_denorm_keys_are_plain(CkDenormKeys *keys)
+{
+	static const Oid plain[] = {
+		BOOLOID, CHAROID, NAMEOID, INT8OID, INT2OID, INT4OID, TEXTOID, OIDOID,
+		BPCHAROID, VARCHAROID, NUMERICOID, UUIDOID
+	};
+
+	for (int i = 0; i < keys->natts; i++)
+	{
+		bool		found = false;
+
+		for (int k = 0; k < lengthof(plain); k++)
+			found |= keys->atts[i]->type == plain[k];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 /* A key as text, to be kept in a table. */
 ArrayType *
 ck_denorm_key_text(CkDenormKeys *keys, const CkDenormKey *key)

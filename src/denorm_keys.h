@@ -54,6 +54,7 @@ extern CkDenormKeys *ck_denorm_keys_make(int natts, CkDenormColumn **atts,
 extern void ck_denorm_keys_free(CkDenormKeys *keys);
 extern void ck_denorm_keys_add(CkDenormKeys *keys, const Datum *values, const bool *nulls);
 extern void ck_denorm_keys_sort(CkDenormKeys *keys);
+extern bool ck_denorm_keys_are_plain(CkDenormKeys *keys);
 extern ArrayType *ck_denorm_key_text(CkDenormKeys *keys, const CkDenormKey *key);
 extern void ck_denorm_keys_add_text(CkDenormKeys *keys, ArrayType *array);
 

@@ -26,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -92,6 +93,7 @@ typedef struct Pending
 
 static List *pending = NIL;		/* in TopTransactionContext */
 static bool queued = false;		/* this transaction has added to the queue */
+static BlockNumber queue_end = 0;	/* where our last row went */
 
 /* ---------------- collecting ---------------- */
 
@@ -200,11 +202,27 @@ query_queue(const char *sql, bool read_only, int nargs, Oid *types, Datum *value
 	return SPI_tuptable;
 }
 
+/*
+ * A row of the queue.  It has no index, unless somebody has made one: what is
+ * in it is read from one end to the other, and the writer is not to pay.
+ */
+static void
+insert_row(Relation rel, Datum *values, bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	if (rel->rd_rel->relhasindex)
+		CatalogTupleInsert(rel, tuple);
+	else
+		simple_heap_insert(rel, tuple);
+	queue_end = ItemPointerGetBlockNumber(&tuple->t_self);
+	heap_freetuple(tuple);
+}
+
 static void
 add_to_queue(CkDenorm *denorm, CkDenormKeys *keys)
 {
 	Relation	rel = ck_denorm_open(QUEUE_TABLE, RowExclusiveLock);
-	CatalogIndexState indexes = CatalogOpenIndexes(rel);
 	Datum		values[QUEUE_NATTS] = {0};
 	bool		nulls[QUEUE_NATTS] = {false};
 	bool		all = keys->full || keys->n > MAX_QUEUED;
@@ -219,38 +237,52 @@ add_to_queue(CkDenorm *denorm, CkDenormKeys *keys)
 	nulls[QUEUE_KEY - 1] = all;
 	for (int i = 0; i < (all ? 1 : keys->n); i++)
 	{
-		HeapTuple	tuple;
-
 		if (!all)
 			values[QUEUE_KEY - 1] = PointerGetDatum(ck_denorm_key_text(keys, &keys->keys[i]));
-		tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-		CatalogTupleInsertWithInfo(rel, tuple, indexes);
-		heap_freetuple(tuple);
+		insert_row(rel, values, nulls);
 	}
-	CatalogCloseIndexes(indexes);
 	table_close(rel, RowExclusiveLock);
 	queued = true;
 }
 
-/* Is the queue longer than it may be?  Looked at once a second, if large. */
+/* May so many pages have more rows than the queue may? */
+static bool
+may_be_full(BlockNumber blocks)
+{
+	return (double) blocks * FULL_ROWS_PAGE > ck_guc_denorm_queue_limit;
+}
+
+static BlockNumber
+queue_pages(void)
+{
+	Relation	rel = ck_denorm_open(QUEUE_TABLE, AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+
+	table_close(rel, AccessShareLock);
+	return blocks;
+}
+
+/*
+ * Is the queue longer than it may be?  Its size is looked at once a second, or
+ * when our own rows get that far; its rows, once a second if it is large.
+ */
 static bool
 queue_is_full(void)
 {
 	static TimestampTz looked = 0;
+	static TimestampTz measured = 0;
 	static bool full = false;
 	TimestampTz now = GetCurrentTimestamp();
-	Relation	rel;
-	BlockNumber blocks;
 
 	if (ck_guc_denorm_queue_limit == 0)
 		return false;
 	if (looked != 0 && now < looked + USECS_PER_SEC)
 		return full;
-	rel = ck_denorm_open(QUEUE_TABLE, AccessShareLock);
-	blocks = RelationGetNumberOfBlocks(rel);
-	table_close(rel, AccessShareLock);
+	if (measured != 0 && now < measured + USECS_PER_SEC && !may_be_full(queue_end + 1))
+		return false;
+	measured = now;
 	full = false;
-	if ((double) blocks * FULL_ROWS_PAGE > ck_guc_denorm_queue_limit)
+	if (may_be_full(queue_pages()))
 	{
 		SPI_connect();
 		PushActiveSnapshot(GetLatestSnapshot());
@@ -316,6 +348,11 @@ settle(Pending *p)
 		(void) ck_denorm_apply(denorm, p->keys);
 		return;
 	}
+	if (p->keys->n <= CK_DENORM_ALWAYS_BY_KEY && ck_denorm_keys_are_plain(p->keys))
+	{
+		add_to_queue(denorm, p->keys);
+		return;
+	}
 	SPI_connect();
 	ck_denorm_enter(denorm, &env);
 	if (ck_denorm_all_is_cheaper(denorm, p->keys->n))
@@ -367,7 +404,7 @@ static void
 at_commit(void)
 {
 	if (queued)
-		ck_worker_wake(MyDatabaseId);
+		ck_worker_call(MyDatabaseId);
 	at_end();
 }
 
@@ -384,11 +421,28 @@ const CkXactHooks ck_denorm_hooks = {
 /* A row of the queue that we have locked. */
 typedef struct QueueItem
 {
+	Oid			target;
 	ItemPointerData tid;
 	ArrayType  *key;			/* NULL: all */
 	int			attempts;
 } QueueItem;
 
+static QueueItem *
+make_item(HeapTuple row, TupleDesc desc)
+{
+	QueueItem  *item = palloc0(sizeof(QueueItem));
+	bool		isnull;
+	Datum		key;
+
+	item->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(row, desc, 1, &isnull));
+	item->target = DatumGetObjectId(SPI_getbinval(row, desc, 2, &isnull));
+	key = SPI_getbinval(row, desc, 3, &isnull);
+	item->key = isnull ? NULL : DatumGetArrayTypePCopy(key);
+	item->attempts = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
+	return item;
+}
+
+/* Those that are first in the queue, of one target or of all. */
 static List *
 lock_items(Oid target)
 {
@@ -397,24 +451,13 @@ lock_items(Oid target)
 	List	   *result = NIL;
 	SPITupleTable *rows;
 
-	rows = query_queue(psprintf("SELECT ctid, key, attempts FROM %s"
-								" WHERE target = $1 AND NOT set_aside"
+	rows = query_queue(psprintf("SELECT ctid, target::oid, key, attempts FROM %s"
+								" WHERE ($1 = 0::oid OR target = $1) AND NOT set_aside"
 								" AND (retry_at IS NULL OR retry_at <= clock_timestamp())"
 								" LIMIT %d FOR UPDATE SKIP LOCKED",
 								queue_name(), BATCH), false, 1, &type, &value);
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		QueueItem  *item = palloc0(sizeof(QueueItem));
-		bool		isnull;
-		Datum		key;
-
-		item->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(rows->vals[i],
-																rows->tupdesc, 1, &isnull));
-		key = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
-		item->key = isnull ? NULL : DatumGetArrayTypePCopy(key);
-		item->attempts = DatumGetInt32(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
-		result = lappend(result, item);
-	}
+		result = lappend(result, make_item(rows->vals[i], rows->tupdesc));
 	return result;
 }
 
@@ -519,14 +562,10 @@ try_items(CkDenorm *denorm, List *items)
 	return error;
 }
 
-/*
- * Work off some rows of a target's queue.  Returns how many were locked; SPI
- * must be connected.
- */
-static int
-drain_batch(Oid target)
+/* Work off rows of one target. */
+static void
+drain_items(Oid target, List *items)
 {
-	List	   *items;
 	CkDenorm   *denorm = ck_denorm_get(target, true);
 	ErrorData  *error;
 	ListCell   *lc;
@@ -534,65 +573,55 @@ drain_batch(Oid target)
 	if (denorm == NULL)
 	{
 		ck_denorm_forget_queue(target);
-		return 0;
+		return;
 	}
-	items = lock_items(target);
-	if (items == NIL)
-		return 0;
 	CK_DEBUG_POINT("denorm_draining");
 	error = try_items(denorm, items);
-	if (error == NULL)
-		return list_length(items);
-	if (list_length(items) == 1)
-	{
+	if (error && list_length(items) == 1)
 		note_failure(linitial(items), error);
-		return 1;
-	}
+	if (error == NULL || list_length(items) == 1)
+		return;
 	foreach(lc, items)
 	{
 		error = try_items(denorm, list_make1(lfirst(lc)));
 		if (error)
 			note_failure(lfirst(lc), error);
 	}
-	return list_length(items);
 }
 
-/* Targets with rows in the queue that can be worked on. */
-static List *
-targets_with_work(void)
+static int
+compare_items(const ListCell *a, const ListCell *b)
 {
-	List	   *result = NIL;
-	SPITupleTable *rows;
+	Oid			x = ((QueueItem *) lfirst(a))->target;
+	Oid			y = ((QueueItem *) lfirst(b))->target;
 
-	rows = query_queue(psprintf("SELECT DISTINCT target::oid FROM %s WHERE NOT set_aside"
-								" AND (retry_at IS NULL OR retry_at <= clock_timestamp())"
-								" ORDER BY 1", queue_name()), false, 0, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		result = lappend_oid(result,
-							 DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc,
-															1, &isnull)));
-	}
-	return result;
+	return (x > y) - (x < y);
 }
 
 /*
- * One batch of each target that has work, or of one target.  Returns the
- * number of rows worked on; 0: there is nothing to do now.
+ * A batch of all that has work, or of one target; targets in the order of
+ * their oids.  Returns the number of rows worked on; 0: there is nothing to do
+ * now.
  */
 int64
 ck_denorm_drain_all(Oid target)
 {
-	int64		n = 0;
-	List	   *targets;
-	ListCell   *lc;
+	int			n;
+	List	   *items;
 
 	SPI_connect();
-	targets = OidIsValid(target) ? list_make1_oid(target) : targets_with_work();
-	foreach(lc, targets)
-		n += drain_batch(lfirst_oid(lc));
+	items = lock_items(target);
+	n = list_length(items);
+	list_sort(items, compare_items);
+	for (int i = 0; i < n;)
+	{
+		Oid			first = ((QueueItem *) list_nth(items, i))->target;
+		List	   *some = NIL;
+
+		for (; i < n && ((QueueItem *) list_nth(items, i))->target == first; i++)
+			some = lappend(some, list_nth(items, i));
+		drain_items(first, some);
+	}
 	SPI_finish();
 	return n;
 }
@@ -695,8 +724,7 @@ cachekit_denorm_wait(PG_FUNCTION_ARGS)
 	{
 		if (ck_guc_workers > 0)
 		{
-			ck_worker_want(MyDatabaseId);
-			ck_worker_wake(MyDatabaseId);
+			ck_worker_call(MyDatabaseId);
 			nap();
 		}
 		else if (ck_denorm_drain_all(target) == 0)

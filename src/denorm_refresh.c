@@ -56,7 +56,6 @@
 
 #define MAX_LOCKS		1000	/* of a transaction, then the target's */
 #define BATCH			1000	/* rows fetched at a time */
-#define ALWAYS_BY_KEY	10		/* so few keys are never worth computing all */
 
 static int	locks_taken = 0;	/* of edges and keys, in this transaction */
 
@@ -273,7 +272,7 @@ ck_denorm_all_is_cheaper(CkDenorm *denorm, int nkeys)
 {
 	CkDenormMask *statements;
 
-	if (nkeys <= ALWAYS_BY_KEY)
+	if (nkeys <= CK_DENORM_ALWAYS_BY_KEY)
 		return false;
 	statements = statements_for(denorm, 0);
 	if (denorm->cost_all < 0)

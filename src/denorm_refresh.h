@@ -16,6 +16,8 @@ typedef enum CkDenormLockKind
 	CK_DENORM_LOCK_EDGE
 } CkDenormLockKind;
 
+#define CK_DENORM_ALWAYS_BY_KEY	10	/* so few keys are never worth computing all */
+
 extern void ck_denorm_lock_target(CkDenorm *denorm, bool exclusively);
 extern void ck_denorm_lock_values(CkDenorm *denorm, CkDenormLockKind kind,
 								  uint64 *hashes, int n);

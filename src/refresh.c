@@ -123,8 +123,7 @@ ck_refresh_note(CkRequest *request, const char *text, ArrayType *args,
 	{
 		job->keep = keep_warm;
 		ck_warm_put(job);
-		ck_worker_want(MyDatabaseId);
-		ck_worker_wake(MyDatabaseId);
+		ck_worker_call(MyDatabaseId);
 	}
 	pfree(job);
 }

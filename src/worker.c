@@ -94,7 +94,7 @@ ck_worker_want(Oid dbid)
 	bool		there;
 
 	if (ck_guc_workers == 0 || IsBinaryUpgrade || RecoveryInProgress() ||
-		!ck_segment_attach())
+		!ck_segment_attach() || ck_worker_procno(dbid) >= 0)
 		return;
 	slot = ck_worker_claim(dbid, ck_guc_workers, &there);
 	if (slot >= 0 && !start_worker(dbid, slot))
@@ -111,15 +111,19 @@ ck_worker_want(Oid dbid)
 	}
 }
 
-/* There is something to do; must not fail. */
+/*
+ * There is something to do in a database.  Also called after a commit, where
+ * nothing may fail.
+ */
 void
-ck_worker_wake(Oid dbid)
+ck_worker_call(Oid dbid)
 {
-	int			pid = ck_segment_attached() ? ck_worker_pid(dbid) : 0;
-	PGPROC	   *proc = pid ? BackendPidGetProc(pid) : NULL;
+	int			procno = ck_segment_attached() ? ck_worker_procno(dbid) : -1;
 
-	if (proc)
-		SetLatch(&proc->procLatch);
+	if (procno >= 0)
+		SetLatch(&GetPGProcByNumber(procno)->procLatch);
+	else
+		ck_worker_want(dbid);
 }
 
 /* ---------------- the launcher ---------------- */

@@ -11,7 +11,7 @@
 /* in worker.c */
 extern void ck_worker_init(void);
 extern void ck_worker_want(Oid dbid);
-extern void ck_worker_wake(Oid dbid);
+extern void ck_worker_call(Oid dbid);
 
 /* in worker_db.c */
 extern PGDLLEXPORT void cachekit_worker_main(Datum arg);

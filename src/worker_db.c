@@ -13,11 +13,11 @@
  * times a second.  These have a share of its time at most, and each job a
  * transaction of its own; one that fails is forgotten.
  *
- * It must not be in the way of DROP DATABASE or CREATE DATABASE ... TEMPLATE,
- * which wait some seconds for others to leave.  They hold a lock on the
- * database that who connects would need as well; the worker tries for it
- * between transactions and several times a second while idle, and ends if it
- * can not have it.  It also ends when idle for a while.
+ * It is not in the way of DROP DATABASE, CREATE DATABASE ... TEMPLATE and the
+ * like, which end it whatever it is doing: see ck_worker_may_be_ended().  It
+ * also ends when idle for a while.  Whoever commits work before its slot is
+ * given back is served in a last look after that, and who commits later starts
+ * another worker: so no work is left behind.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,6 +44,7 @@
 #include "utils/wait_event.h"
 
 #include "activity.h"
+#include "debug_point.h"
 #include "denorm_queue.h"
 #include "guc.h"
 #include "refresh.h"
@@ -51,7 +52,9 @@
 #include "track.h"
 #include "worker.h"
 
-#define NAP_MS			250		/* between looks whether we are in the way */
+#define NAP_MS			250		/* idle, between looks */
+#define GATHER_MS		10		/* after some work, for more to come together */
+#define FULL_TURN		500		/* rows; so many are not waited for */
 #define ERROR_PAUSE_MS	1000
 
 #define WARM_SLICE_US	5000	/* looking whether results have to be computed */
@@ -74,19 +77,6 @@ leave(int code, Datum arg)
 	if (own_slot >= 0)
 		ck_worker_end(own_slot, DatumGetObjectId(arg));
 	own_slot = -1;
-}
-
-/* Is somebody about to drop or copy the database? */
-static bool
-in_the_way(void)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
-	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return true;
-	LockRelease(&tag, RowExclusiveLock, false);
-	return false;
 }
 
 /* The extension's schema becomes known; false: it is not in this database. */
@@ -134,7 +124,7 @@ turn(void)
 	int64		n = LEAVE;
 
 	begin();
-	if (!in_the_way() && find_extension())
+	if (find_extension())
 	{
 		n = ck_denorm_drain_all(InvalidOid);
 		if (n == 0 && ck_denorm_queue_waits())
@@ -224,6 +214,18 @@ warm(void)
 
 /* ---------------- the worker's life ---------------- */
 
+/*
+ * SIGINT: a statement or a wait for a lock has lasted for too long.  Not so if
+ * it comes from others, see ck_worker_may_be_ended().
+ */
+static void
+cancel(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(STATEMENT_TIMEOUT, false) ||
+		get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
 /* Until there is work; a round that was begun goes on as soon as it may. */
 static void
 wait_for_work(void)
@@ -236,6 +238,35 @@ wait_for_work(void)
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	warm_round = true;
+}
+
+/*
+ * Changes that come one by one are worked off together, not in a transaction
+ * each.  Nobody sets our latch for nothing meanwhile.
+ */
+static void
+gather(int64 n)
+{
+	if (n < FULL_TURN)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, GATHER_MS,
+						 PG_WAIT_EXTENSION);
+}
+
+/* Leave, see above. */
+static void
+retire(void)
+{
+	int64		n;
+
+#ifdef CACHEKIT_DEBUG
+	begin();
+	CK_DEBUG_POINT("worker_retiring");
+	end();
+#endif
+	leave(0, ObjectIdGetDatum(MyDatabaseId));
+	n = run_or_report(turn);
+	if (n > 0 || n == WAITS || n == FAILED)
+		ck_worker_want(MyDatabaseId);
 }
 
 static void
@@ -264,11 +295,15 @@ work(void)
 		if (n != 0 || ck_warm_any(MyDatabaseId))
 			idle_since = GetCurrentTimestamp();
 		if (n > 0)
-			continue;
-		if (GetCurrentTimestamp() >
-			idle_since + (TimestampTz) ck_guc_worker_idle_timeout * 1000)
+			gather(n);
+		else if (GetCurrentTimestamp() >
+				 idle_since + (TimestampTz) ck_guc_worker_idle_timeout * 1000)
+		{
+			retire();
 			break;
-		wait_for_work();
+		}
+		else
+			wait_for_work();
 	}
 }
 
@@ -282,12 +317,14 @@ cachekit_worker_main(Datum arg)
 	memcpy(&dbid, MyBgworkerEntry->bgw_extra, sizeof(dbid));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, cancel);
 	BackgroundWorkerUnblockSignals();
 	if (!ck_segment_attach() || !ck_worker_begin(slot, dbid))
 		proc_exit(0);
 	own_slot = slot;
 	before_shmem_exit(leave, ObjectIdGetDatum(dbid));
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	ck_worker_may_be_ended();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	work();
