@@ -518,7 +518,8 @@ COMMENT ON VIEW cachekit_progress IS
 
 CREATE FUNCTION cachekit_stat_workers(
 	OUT datid oid, OUT pid integer, OUT state text, OUT keys bigint,
-	OUT warmed bigint, OUT started timestamptz, OUT active timestamptz)
+	OUT warmed bigint, OUT started timestamptz, OUT active timestamptz,
+	OUT warm_time interval)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'cachekit_stat_workers'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
@@ -528,7 +529,8 @@ REVOKE ALL ON FUNCTION cachekit_stat_workers() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cachekit_stat_workers() TO pg_monitor;
 
 CREATE VIEW cachekit_workers AS
-SELECT w.datid, d.datname, w.pid, w.state, w.keys, w.warmed, w.started, w.active
+SELECT w.datid, d.datname, w.pid, w.state, w.keys, w.warmed, w.started, w.active,
+	w.warm_time
 FROM cachekit_stat_workers() w LEFT JOIN pg_catalog.pg_database d ON d.oid = w.datid;
 COMMENT ON VIEW cachekit_workers IS
 'background workers of all databases, and what they have done';

@@ -52,6 +52,7 @@ typedef struct CkSharedWorker
 	pg_atomic_uint64 active;
 	pg_atomic_uint64 keys;
 	pg_atomic_uint64 warmed;
+	pg_atomic_uint64 warm_time;
 } CkSharedWorker;
 
 typedef struct CkSharedActivity
@@ -98,6 +99,7 @@ ck_activity_init(void *ptr, Size size, Size budget)
 		pg_atomic_init_u64(&slot->active, 0);
 		pg_atomic_init_u64(&slot->keys, 0);
 		pg_atomic_init_u64(&slot->warmed, 0);
+		pg_atomic_init_u64(&slot->warm_time, 0);
 	}
 }
 
@@ -223,6 +225,7 @@ ck_worker_claim(Oid dbid, int limit, bool *there)
 		pg_atomic_write_u64(&slot->active, 0);
 		pg_atomic_write_u64(&slot->keys, 0);
 		pg_atomic_write_u64(&slot->warmed, 0);
+		pg_atomic_write_u64(&slot->warm_time, 0);
 		return i;
 	}
 	return -1;
@@ -243,7 +246,7 @@ ck_worker_begin(int slot, Oid dbid)
 }
 
 void
-ck_worker_note(int slot, bool busy, int64 keys, int64 warmed)
+ck_worker_note(int slot, bool busy, int64 keys, int64 warmed, int64 warm_time)
 {
 	CkSharedWorker *worker = &shared->workers[slot];
 
@@ -252,6 +255,7 @@ ck_worker_note(int slot, bool busy, int64 keys, int64 warmed)
 		pg_atomic_write_u64(&worker->active, ck_clock_now());
 	pg_atomic_fetch_add_u64(&worker->keys, keys);
 	pg_atomic_fetch_add_u64(&worker->warmed, warmed);
+	pg_atomic_fetch_add_u64(&worker->warm_time, warm_time);
 }
 
 /* A claimed slot is not needed, as the worker could not be started. */
@@ -294,6 +298,7 @@ ck_worker_read(int slot, CkWorkerInfo *out)
 	out->active = pg_atomic_read_u64(&worker->active);
 	out->keys = pg_atomic_read_u64(&worker->keys);
 	out->warmed = pg_atomic_read_u64(&worker->warmed);
+	out->warm_time = pg_atomic_read_u64(&worker->warm_time);
 	return OidIsValid(out->dbid);
 }
 

@@ -36,6 +36,7 @@ typedef struct CkWorkerInfo
 	TimestampTz active;			/* last time it found work; 0: never */
 	int64		keys;			/* denormalized keys drained */
 	int64		warmed;			/* results computed for later readers */
+	int64		warm_time;		/* microseconds that went into these */
 	bool		busy;
 } CkWorkerInfo;
 
@@ -51,7 +52,8 @@ extern bool ck_progress_read(int slot, CkProgress *out);
 
 extern int	ck_worker_claim(Oid dbid, int limit, bool *there);
 extern bool ck_worker_begin(int slot, Oid dbid);
-extern void ck_worker_note(int slot, bool busy, int64 keys, int64 warmed);
+extern void ck_worker_note(int slot, bool busy, int64 keys, int64 warmed,
+						   int64 warm_time);
 extern void ck_worker_give_up(int slot, Oid dbid);
 extern void ck_worker_end(int slot, Oid dbid);
 extern int	ck_worker_slots(void);

@@ -175,7 +175,10 @@ subscriptions_changed(void)
 	ListCell   *lc;
 
 	foreach(lc, relations)
+	{
 		ck_invalidate_extend_family(lfirst_oid(lc));
+		ck_denorm_subscribed(lfirst_oid(lc));
+	}
 }
 
 static void

@@ -610,8 +610,9 @@ cachekit_stat_workers(PG_FUNCTION_ARGS)
 	for (int i = 0; ck_segment_attach() && i < ck_worker_slots(); i++)
 	{
 		CkWorkerInfo w;
-		Datum		values[7];
-		bool		nulls[7] = {false};
+		Interval   *warm_time = palloc0(sizeof(Interval));
+		Datum		values[8];
+		bool		nulls[8] = {false};
 
 		if (!ck_worker_read(i, &w))
 			continue;
@@ -624,6 +625,8 @@ cachekit_stat_workers(PG_FUNCTION_ARGS)
 		values[5] = TimestampTzGetDatum(w.started);
 		values[6] = TimestampTzGetDatum(w.active);
 		nulls[6] = w.active == 0;
+		warm_time->time = w.warm_time;
+		values[7] = IntervalPGetDatum(warm_time);
 		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 	}
 	return (Datum) 0;

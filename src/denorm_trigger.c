@@ -19,6 +19,10 @@
  * nest, old rows are looked at with the command id of every statement of ours
  * on a source that has begun and not ended.
  *
+ * The apply worker of a subscription fires row triggers only.  A table that one
+ * writes to has besides the row trigger cachekit_denorm_apply, without
+ * arguments and ENABLE REPLICA, which takes the row for a transition table.
+ *
  * With arguments the function does what they say: the target, and names of
  * columns of the trigger's table that make up the key (by default those named
  * as the key's own columns).
@@ -628,6 +632,37 @@ maintain_named(TriggerData *trigger)
 	ck_denorm_keys_free(keys);
 }
 
+static Tuplestorestate *
+store_of(HeapTuple tuple)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+
+	tuplestore_puttuple(store, tuple);
+	return store;
+}
+
+/* The row trigger of the apply worker: as if the row were a statement's. */
+static void
+maintain_row(TriggerData *trigger)
+{
+	Trigger		named = *trigger->tg_trigger;
+	TriggerData row = *trigger;
+
+	named.tgoldtable = OLD_TABLE;
+	named.tgnewtable = NEW_TABLE;
+	row.tg_trigger = &named;
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		row.tg_oldtable = store_of(trigger->tg_trigtuple);
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		row.tg_newtable = store_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+								   trigger->tg_newtuple : trigger->tg_trigtuple);
+	maintain_all(&row, NIL);
+	if (row.tg_oldtable)
+		tuplestore_end(row.tg_oldtable);
+	if (row.tg_newtable)
+		tuplestore_end(row.tg_newtable);
+}
+
 /* denorm_refresh_row() -> trigger */
 Datum
 cachekit_denorm_refresh_row(PG_FUNCTION_ARGS)
@@ -650,6 +685,10 @@ cachekit_denorm_refresh_row(PG_FUNCTION_ARGS)
 							trigger->tg_trigger->tgname)));
 		maintain_named(trigger);
 	}
+	else if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+			 TRIGGER_FIRED_AFTER(trigger->tg_event) &&
+			 trigger->tg_trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		maintain_row(trigger);
 	else if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -671,6 +710,7 @@ static const struct
 	const char *event;
 }			triggers[] =
 {
+	{"apply", "AFTER INSERT OR UPDATE OR DELETE ON %s"},	/* see attach_apply() */
 	{"before", "BEFORE INSERT OR UPDATE OR DELETE ON %s"},
 	{"delete", "AFTER DELETE ON %s REFERENCING OLD TABLE AS " OLD_TABLE},
 	{"insert", "AFTER INSERT ON %s REFERENCING NEW TABLE AS " NEW_TABLE},
@@ -688,19 +728,34 @@ execute(const char *sql)
 		elog(ERROR, "could not execute \"%s\"", sql);
 }
 
+#define APPLY_TRIGGER	0		/* the one that is not attached to all */
+
 static void
 attach_one(Oid relid, int i)
 {
+	bool		apply = i == APPLY_TRIGGER;
 	char	   *name = psprintf(TRIGGER_PREFIX "%s", triggers[i].suffix);
 	char	   *table = ck_denorm_name(relid);
 
 	if (OidIsValid(get_trigger_oid(relid, name, true)))
 		return;
-	execute(psprintf("CREATE TRIGGER %s %s FOR EACH STATEMENT"
+	execute(psprintf("CREATE TRIGGER %s %s FOR EACH %s"
 					 " EXECUTE FUNCTION %s.denorm_refresh_row()",
-					 name, psprintf(triggers[i].event, table),
+					 name, psprintf(triggers[i].event, table), apply ? "ROW" : "STATEMENT",
 					 quote_identifier(get_namespace_name(ck_track_namespace()))));
-	execute(psprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", table, name));
+	execute(psprintf("ALTER TABLE ONLY %s ENABLE %s TRIGGER %s", table,
+					 apply ? "REPLICA" : "ALWAYS", name));
+}
+
+/* To a table whose family a subscription writes to. */
+static void
+attach_apply(Oid relid)
+{
+	bool		foreign;
+
+	if (get_rel_relkind(relid) == RELKIND_RELATION &&
+		ck_track_needs_apply_triggers(ck_track_family(relid, &foreign)))
+		attach_one(relid, APPLY_TRIGGER);
 }
 
 static void
@@ -727,8 +782,9 @@ attach_to_members(CkDenorm *denorm)
 		foreach(lc2, (List *) lfirst(lc))
 		{
 			check_member(lfirst_oid(lc2));
-			for (int i = 0; i < lengthof(triggers); i++)
+			for (int i = APPLY_TRIGGER + 1; i < lengthof(triggers); i++)
 				attach_one(lfirst_oid(lc2), i);
+			attach_apply(lfirst_oid(lc2));
 			/* others may know that it is the source of nothing */
 			CacheInvalidateRelcacheByRelid(lfirst_oid(lc2));
 		}
@@ -841,6 +897,37 @@ ck_denorm_table_changed(Oid relid, bool altered)
 		ck_denorm_attach(denorm);
 		if (altered)
 			ck_denorm_note_all(denorm);
+	}
+}
+
+/*
+ * A subscription has come to write to the table.  Its maker need not own it.
+ * SPI must be connected.
+ */
+void
+ck_denorm_subscribed(Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, ck_denorm_of_source(relid))
+	{
+		CkDenorm   *denorm = ck_denorm_get(lfirst_oid(lc), true);
+
+		if (denorm == NULL || !denorm->attached)
+			continue;
+		attaching = true;
+		PG_TRY();
+		{
+			foreach(lc2, find_all_inheritors(relid, NoLock, NULL))
+				execute_as_owner(lfirst_oid(lc2), attach_apply);
+		}
+		PG_FINALLY();
+		{
+			attaching = false;
+		}
+		PG_END_TRY();
+		return;
 	}
 }
 

@@ -15,6 +15,7 @@ extern const CkXactHooks ck_denorm_trigger_hooks;
 
 extern void ck_denorm_attach(CkDenorm *denorm);
 extern void ck_denorm_detach(Oid relid);
+extern void ck_denorm_subscribed(Oid relid);
 extern void ck_denorm_table_changed(Oid relid, bool altered);
 extern void ck_denorm_dropped(List *relids, bool child_of_source);
 

@@ -70,6 +70,7 @@ static CkWarmJob warm_job;		/* being done */
 static uint32 warm_position = 0;	/* in the round through the jobs */
 static bool warm_round = true;	/* there is a round to be made, or finished */
 static TimestampTz warm_not_before = 0;
+static int64 warm_time = 0;		/* microseconds not yet reported */
 
 static void
 leave(int code, Datum arg)
@@ -208,6 +209,7 @@ warm(void)
 			ck_warm_forget(warm_job.hash);
 		now = GetCurrentTimestamp();
 	}
+	warm_time += now - start;
 	warm_not_before = now + (now - start) * (100 - ck_guc_warm_share) / ck_guc_warm_share;
 	return Max(n, 0);
 }
@@ -291,7 +293,8 @@ work(void)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (n == LEAVE || ck_guc_workers == 0)
 			break;
-		ck_worker_note(own_slot, n > 0 || warmed > 0, Max(n, 0), warmed);
+		ck_worker_note(own_slot, n > 0 || warmed > 0, Max(n, 0), warmed, warm_time);
+		warm_time = 0;
 		if (n != 0 || ck_warm_any(MyDatabaseId))
 			idle_since = GetCurrentTimestamp();
 		if (n > 0)
