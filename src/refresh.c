@@ -90,6 +90,7 @@ fill_job(CkWarmJob *job, const CkRequest *request, const char *text,
 	job->hash = job_hash(request);
 	job->dbid = MyDatabaseId;
 	job->userid = GetUserId();
+	job->session_userid = GetSessionUserId();
 	job->json = request->form == CK_FORM_JSON;
 	job->has_ttl = request->has_ttl;
 	job->ttl = request->ttl;
@@ -207,31 +208,49 @@ call_again(const CkWarmJob *job)
 	return result;
 }
 
+static bool
+role_exists(Oid userid)
+{
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(userid));
+}
+
 /*
  * Do a job, in a transaction of its own that has an active snapshot.  Raises
- * what the query raises.
+ * what the query raises.  The session's user becomes who it was for the call,
+ * too: results may depend on it, and it is part of their keys.  No end of a
+ * transaction restores it.
  */
 CkRefresh
 ck_refresh_run(const CkWarmJob *job)
 {
-	CkRefresh	result = CK_REFRESH_USELESS;
+	volatile CkRefresh result = CK_REFRESH_USELESS;
+	Oid			session = GetSessionUserId();
 	Oid			userid;
 	int			context;
 	int			nest = NewGUCNestLevel();
 
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->userid)))
+	if (!role_exists(job->userid) || !role_exists(job->session_userid))
 		return result;
 	GetUserIdAndSecContext(&userid, &context);
 	use_settings(job);
-	SetUserIdAndSecContext(job->userid, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	XactReadOnly = true;
-	if (StatementTimeout > 0)
-		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
-	CK_DEBUG_POINT("refresh");
-	result = call_again(job);
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	SetUserIdAndSecContext(userid, context);
+	PG_TRY();
+	{
+		SetSessionAuthorization(job->session_userid, superuser_arg(job->session_userid));
+		SetUserIdAndSecContext(job->userid, context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+		XactReadOnly = true;
+		if (StatementTimeout > 0)
+			enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+		CK_DEBUG_POINT("refresh");
+		result = call_again(job);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	}
+	PG_FINALLY();
+	{
+		SetUserIdAndSecContext(userid, context);
+		SetSessionAuthorization(session, true);
+	}
+	PG_END_TRY();
 	AtEOXact_GUC(true, nest);
 	return result;
 }

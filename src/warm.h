@@ -26,6 +26,7 @@ typedef struct CkWarmJob
 	uint64		hash;			/* of the entry's key; 0: no job */
 	Oid			dbid;
 	Oid			userid;			/* who asked, and is to compute it */
+	Oid			session_userid; /* of the session that did */
 	bool		keep;			/* again whenever it is out of date; else once */
 	bool		json;
 	bool		has_ttl;
