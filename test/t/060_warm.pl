@@ -65,6 +65,7 @@ sub debug_build
 sub stats { return sql("SELECT $_[0] FROM cachekit_stats"); }
 sub warmed { return sql(q{SELECT coalesce(sum(warmed), 0) FROM cachekit_workers}); }
 
+my $load = "LOAD 'cachekit';\n";	# hints need it
 my $stale = q{stale_while_revalidate => '1 hour'};
 my $warm = q{keep_warm => true};
 
@@ -90,12 +91,12 @@ is(stats('misses'), $misses, 'without a miss');
 
 # The same by a hint.
 my $hinted = 'SELECT max(v) FROM t';
-is(sql("/*+ cachekit */ $hinted"), 2, 'hinted: computed');
-is(sql("/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: found valid');
+is(sql("${load}/*+ cachekit */ $hinted"), 2, 'hinted: computed');
+is(sql("${load}/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: found valid');
 sql('UPDATE t SET v = 3');
-is(sql("/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: stale, as asked for');
+is(sql("${load}/*+ cachekit(swr=1h) */ $hinted"), 2, 'hinted: stale, as asked for');
 until_true("SELECT state = 'hit' FROM cache_explain('$hinted')", 'hinted: a worker has computed it');
-is(sql("/*+ cachekit */ $hinted"), 3, 'hinted: the new result');
+is(sql("${load}/*+ cachekit */ $hinted"), 3, 'hinted: the new result');
 
 # Never to who has not asked for it, has written, or keeps a snapshot.
 set('cachekit.warm_share', 0);
@@ -178,13 +179,13 @@ until_true("SELECT state = 'hit' FROM cache_explain('$division')", 'kept warm ag
 
 # With hints, too.
 my $hinted = '/*+ cachekit(keep_warm) */ SELECT max(v) FROM z';
-is(sql($hinted), 5, 'by hint');
-is(sql($hinted), 5, 'read');
+is(sql($load . $hinted), 5, 'by hint');
+is(sql($load . $hinted), 5, 'read');
 my $before = warmed();
 sql('UPDATE z SET v = 1');
 until_true("SELECT sum(warmed) > $before FROM cachekit_workers", 'kept warm by hint');
 $misses = stats('misses');
-is(sql($hinted), 1, 'the new result');
+is(sql($load . $hinted), 1, 'the new result');
 is(stats('misses'), $misses, 'without a miss');
 
 # Expiry: it is computed anew before its time is over.
