@@ -8,7 +8,7 @@
  * a cell only see each other's commits, which costs a needless miss and never
  * a wrong row.  The array has four regions, so that strangers of very
  * different temper do not meet: schemas (rarely written, read by everybody),
- * relations, tags.
+ * relations, tags, keys.
  *
  * What a cell remembers, and why that suffices to tell which of its commits a
  * snapshot sees, is argued in doc/validity.md; the test itself is in
@@ -110,9 +110,8 @@ in_region(uint64 hash, uint32 first, uint32 end)
 	return first + hash % (end - first);
 }
 
-/* The cell of a dependency of database `dbid`. */
-uint32
-ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
+static uint32
+hashed_cell(CkDepKind kind, Oid dbid, uint64 object)
 {
 	uint64		id[2] = {object, ((uint64) kind << 32) | dbid};
 	uint64		h;
@@ -129,6 +128,21 @@ ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
 		default:
 			return in_region(h, shared->first_relation, shared->first_tag);
 	}
+}
+
+/*
+ * The cell of a dependency of database `dbid`.  A table's bulk cell is never
+ * the table's own: else every write would cost the entries of all its keys.
+ */
+uint32
+ck_cell_of(CkDepKind kind, Oid dbid, uint64 object)
+{
+	uint32		cell = hashed_cell(kind, dbid, object);
+
+	if (kind != CK_DEP_RELATION_BULK ||
+		cell != hashed_cell(CK_DEP_RELATION, dbid, object))
+		return cell;
+	return cell + 1 < shared->first_tag ? cell + 1 : shared->first_relation;
 }
 
 uint32

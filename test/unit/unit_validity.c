@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * unit_validity.c
- *	  The validity rule against a model of what snapshots see.
+ *	  The validity rule against a model of what snapshots see; which cells.
  *
  * Random histories: transactions begin, register, finish and are recorded in
  * any order that PostgreSQL allows (registered before they finish, recorded
@@ -61,6 +61,7 @@ static int	model_fault = CK_FAULT_NONE;
 #include "../../src/cells.c"
 #include "../../src/validity.c"
 
+PG_FUNCTION_INFO_V1(unit_cells);
 PG_FUNCTION_INFO_V1(unit_validity);
 
 #define MAX_XIDS		400		/* of one history */
@@ -270,5 +271,31 @@ unit_validity(PG_FUNCTION_ARGS)
 	unit_ok(wrong > 0, "without the test against the ring they do not");
 	run_histories(n, CK_FAULT_BUMP_AT_COMMIT, memory, size);
 	unit_ok(wrong > 0, "nor with a count of commits alone");
+	return (Datum) 0;
+}
+
+/*
+ * unit_cells(): of a table's two cells.  Were they one, every write of the
+ * table would cost the entries of all its keys.
+ */
+Datum
+unit_cells(PG_FUNCTION_ARGS)
+{
+	Size		size = ck_cells_size(0);
+	void	   *memory = palloc(size + PG_CACHE_LINE_SIZE);
+	int			same = 0;
+	int			outside = 0;
+
+	unit_begin(fcinfo);
+	fresh_history((void *) CACHELINEALIGN(memory), size);
+	for (Oid table = FirstNormalObjectId; table < FirstNormalObjectId + 10000; table++)
+	{
+		uint32		bulk = ck_cell_of(CK_DEP_RELATION_BULK, 1, table);
+
+		same += bulk == ck_cell_of(CK_DEP_RELATION, 1, table);
+		outside += bulk < shared->first_relation || bulk >= shared->first_tag;
+	}
+	unit_ok(same == 0, "a table's bulk cell is not the cell of the table");
+	unit_ok(outside == 0, "but one of the same region");
 	return (Datum) 0;
 }

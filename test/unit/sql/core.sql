@@ -15,3 +15,4 @@ SELECT * FROM unit_counters();
 SELECT * FROM unit_hit_ratio();
 -- the validity rule, against a model
 SELECT * FROM unit_validity(500);
+SELECT * FROM unit_cells();
