@@ -178,14 +178,14 @@ sql('UPDATE z SET v = 5');
 until_true("SELECT state = 'hit' FROM cache_explain('$division')", 'kept warm again');
 
 # With hints, too.
-my $hinted = '/*+ cachekit(keep_warm) */ SELECT max(v) FROM z';
-is(sql($load . $hinted), 5, 'by hint');
-is(sql($load . $hinted), 5, 'read');
+my $kept = '/*+ cachekit(keep_warm) */ SELECT max(v) FROM z';
+is(sql($load . $kept), 5, 'by hint');
+is(sql($load . $kept), 5, 'read');
 my $before = warmed();
 sql('UPDATE z SET v = 1');
 until_true("SELECT sum(warmed) > $before FROM cachekit_workers", 'kept warm by hint');
 $misses = stats('misses');
-is(sql($load . $hinted), 1, 'the new result');
+is(sql($load . $kept), 1, 'the new result');
 is(stats('misses'), $misses, 'without a miss');
 
 # Expiry: it is computed anew before its time is over.
