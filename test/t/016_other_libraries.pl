@@ -71,8 +71,10 @@ autovacuum = off
 		"$name: auto_explain shows a miss with its plan");
 	like($log, qr/Custom Scan \(CachedResult\)[^\n]*\n\s*Cache: hit\n/,
 		"$name: and a hit");
+	# 18 shows a statement without the comments before it
 	is($node->safe_psql('postgres', q{
-		SELECT calls, rows, plans FROM pg_stat_statements WHERE query LIKE '/*+ cachekit */ SELECT count(*), sum%'}),
+		SELECT calls, rows, plans FROM pg_stat_statements
+		WHERE regexp_replace(query, '^/\*[^*]*\*/ ', '') LIKE 'SELECT count(*), sum%'}),
 		"2|2|$plans", "$name: each call is counted once");
 	is($node->safe_psql('postgres', q{
 		SELECT calls, rows FROM pg_stat_statements WHERE query LIKE 'SELECT /*+ cachekit */ count(*)%'}),
