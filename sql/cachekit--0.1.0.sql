@@ -745,10 +745,13 @@ WITH statements AS (
 				WHEN trackable THEN exact_ratio
 				ELSE ttl_ratio END AS hit_ratio
 	FROM ratios
+), comments (pattern) AS (
+	-- PostgreSQL 18 has statements begin behind them
+	VALUES ('^(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)+')
 ), counters AS (
-	SELECT btrim(query, E' \t\r\n') AS text, sum(hits)::bigint AS hits,
-		   sum(misses)::bigint AS misses
-	FROM cachekit_stat_queries() GROUP BY 1
+	SELECT rtrim(regexp_replace(query, pattern, ''), E' \t\r\n') AS text,
+		   sum(hits)::bigint AS hits, sum(misses)::bigint AS misses
+	FROM cachekit_stat_queries(), comments GROUP BY 1
 )
 SELECT queryid, query, calls,
 	   round(mean_exec_ms::numeric, 3) AS mean_exec_ms,
@@ -769,7 +772,8 @@ SELECT queryid, query, calls,
 					  ELSE 'SELECT %s(%s);' END, 'cache_rule_create'::regproc, queryid)
 	   END AS suggestion,
 	   c.hits, c.misses
-FROM verdicts LEFT JOIN counters c ON c.text = query
+FROM verdicts CROSS JOIN comments
+	 LEFT JOIN counters c ON c.text = regexp_replace(query, pattern, '')
 ORDER BY expected_saving_ms DESC;
 COMMENT ON VIEW cachekit_advice IS
 'what would be worth caching of the statements that pg_stat_statements knows';

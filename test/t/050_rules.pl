@@ -308,10 +308,11 @@ sub effects
 
 	# tracked: exact
 	$node->safe_psql('postgres', q{SELECT cache_track('users')});
-	$session->query_safe('/*+ cachekit */ SELECT max(id), min(id) FROM users') for 1 .. 3;
+	$session->query_safe("$_ SELECT max(id), min(id) FROM users")
+	  for ('/*+ cachekit */', '/*+ cachekit */', "-- *\n /*+ cachekit */ /* ** */");
 	is($node->safe_psql('postgres',
-			q{SELECT hits, misses FROM cachekit_advice WHERE query LIKE '%max(id), min(id)%'}),
-		'2|1', 'advice knows how often the cache answered');
+			q{SELECT hits + misses, misses > 0 FROM cachekit_advice WHERE query LIKE '%max(id), min(id)%'}),
+		'3|t', 'advice knows how often the cache answered');
 	is(counted($node, $session, "$q; $q"), "3\n3, 1", 'tracked');
 	$node->safe_psql('postgres', $add);
 	is(counted($node, $session, "$q; $q"), "4\n4, 1", 'and exact');
