@@ -5,7 +5,7 @@
 #   make demo-shell  the same, then psql on the demo's server
 #   make torture [SECONDS=600]        make fuzz [SECONDS=600]        make bench
 #   make conformance PostgreSQL's own suites, with queries cached
-#   make versions    compile and test on PostgreSQL 15, 17 and 18 (as root)
+#   make versions    compile, and make test, on PostgreSQL 15, 17 and 18 (as root)
 # DEBUG=1 turns on assertions, debug points and -Werror.
 
 MODULE_big = cachekit

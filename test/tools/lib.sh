@@ -1,5 +1,6 @@
 # lib.sh
-#   Shared by the scripts of test/tools and test/demo; sourced with bash.
+#   Shared by the scripts of test/tools and test/demo; sourced with bash.  Also
+#   the one way in which runners count and print results.
 #
 # Everything that runs PostgreSQL runs as an unprivileged user, in one work
 # directory under ${TMPDIR:-/tmp}:
@@ -25,6 +26,38 @@ CK_KEEP=
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# What a runner has counted, and the lines to be repeated at its end.
+passed=0
+failed=0
+results=()
+
+# report STATUS [WHAT]: one test.  Of one that has no name only a failure shows.
+report() {
+  if [ "$1" -eq 0 ]; then
+    passed=$((passed + 1))
+    [ -z "${2:-}" ] || echo "ok     $2"
+  else
+    failed=$((failed + 1))
+    results+=("not ok ${2:-}")
+    echo "not ok ${2:-}"
+  fi
+}
+
+# count LABEL PASSED FAILED: many, which have been printed.
+count() {
+  passed=$((passed + $2))
+  failed=$((failed + $3))
+  [ "$3" -eq 0 ] && results+=("$1: $2 ok") || results+=("$1: $2 ok, $3 not ok")
+}
+
+# result: the end of every runner, and its exit status.
+result() {
+  say "result"
+  [ ${#results[@]} -eq 0 ] || printf '%s\n' "${results[@]}"
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
 
 # The user that runs the servers: whoever calls, but never root.
 pick_user() {

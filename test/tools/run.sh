@@ -25,17 +25,6 @@ CK_KEEP=${KEEP:-}
 SUITE_TIMEOUT=${SUITE_TIMEOUT:-900}
 export PGISOLATIONTIMEOUT=${PGISOLATIONTIMEOUT:-60}
 
-passed=0
-failed=0
-failures=()
-
-# count LABEL PASSED FAILED
-count() {
-  passed=$((passed + $2))
-  failed=$((failed + $3))
-  [ "$3" -eq 0 ] || failures+=("$1: $3 failed")
-}
-
 # wanted NAME: is it among TESTS?
 wanted() {
   [ -z "$TESTS" ] || case " $TESTS " in *" $1 "*) ;; *) false ;; esac
@@ -135,13 +124,8 @@ suite_checks() {
   for check in src/test/tools/check_*.sh; do
     name=$(basename "$check" .sh)
     wanted "$name" || continue
-    if as_user bash "$check" </dev/null 2>&1; then
-      echo "ok     $name"
-      count "$name" 1 0
-    else
-      echo "not ok $name"
-      count "$name" 0 1
-    fi
+    as_user bash "$check" </dev/null 2>&1
+    report $? "$name"
   done
 }
 
@@ -247,7 +231,7 @@ tap_logs() {
   local log
 
   for log in "$1"/tmp_check/log/regress_log_* "$1"/log/regress_log_*; do
-    grep -q '^not ok\|^#.*died\|timed out' "$log" 2>/dev/null || continue
+    grep -q '\(^\|) \)not ok \|^#.*died\|timed out' "$log" 2>/dev/null || continue
     printf -- '--- %s\n' "${log##*/}"
     tail -n 60 "$log"
   done
@@ -292,7 +276,4 @@ for suite in $SUITES; do
   esac
 done
 
-say "result"
-[ ${#failures[@]} -eq 0 ] || printf '%s\n' "${failures[@]}"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+result

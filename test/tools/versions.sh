@@ -10,33 +10,22 @@
 #
 #   VERSIONS_DIR   where the folders are (${TMPDIR:-/tmp}/cachekit-versions)
 #   DEBIAN_MIRROR  (http://deb.debian.org/debian)
-#   SUITES, MODE, VERIFY, TESTS   as of run.sh; SUITES="" only compiles
+#   COMPILERS      of: gcc clang; COMPILERS="" only tests
+#   SUITES and others as of run.sh; SUITES="" only compiles.  KEEP keeps the
+#                  work directory of a failed run below the version's folder
+#
+# Some 35 minutes a version.
 
 . "$(dirname "$0")/lib.sh"
 
 DIR=${VERSIONS_DIR:-${TMPDIR:-/tmp}/cachekit-versions}
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-SUITES=${SUITES-unit regress isolation}
+COMPILERS=${COMPILERS-gcc clang}
 WARNINGS="-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 -Wdeclaration-after-statement"
 declare -A SUITE_OF=([15]=bookworm [17]=trixie [18]=forky)
 
 child=
-passed=0
-failed=0
-failures=()
-
-# report STATUS WHAT
-report() {
-  if [ "$1" -eq 0 ]; then
-    passed=$((passed + 1))
-    echo "ok      $2"
-  else
-    failed=$((failed + 1))
-    failures+=("$2")
-    echo "FAILED  $2"
-  fi
-}
 
 # inside ROOT COMMAND...: with its own /proc, /dev/shm and process ids; what
 # it leaves running ends with it.
@@ -57,6 +46,9 @@ stop() {
   exit 1
 }
 
+# From 18 on, what compiles queries is in a package of its own.
+jit_package() { [ "$1" -lt 18 ] || echo "postgresql-$1-jit"; }
+
 # make_root VERSION ROOT: Debian with that PostgreSQL, and nothing that is
 # only recommended, so that a missing header shows.
 make_root() {
@@ -74,7 +66,8 @@ make_root() {
     >"$root/etc/postgresql-common/createcluster.conf"
   inside "$root" apt-get install -y -q --no-install-recommends \
     "postgresql-$version" "postgresql-server-dev-$version" \
-    gcc clang libc6-dev make perl libipc-run-perl || return 1
+    $(jit_package "$version") gcc clang libc6-dev make perl bzip2 \
+    libipc-run-perl || return 1
   touch "$root/complete"
 }
 
@@ -104,7 +97,7 @@ CC=$3 with_llvm=no ${4:+DEBUG=1}"
 compile_all() {
   local version=$1 root=$2 compiler debug status
 
-  for compiler in gcc clang; do
+  for compiler in $COMPILERS; do
     for debug in "" 1; do
       compile "$version" "$root" "$compiler" "$debug"
       status=$?
@@ -115,13 +108,41 @@ compile_all() {
   done
 }
 
+# run_tests VERSION ROOT: prints what run.sh prints, and repeats its result.
 run_tests() {
-  local version=$1 root=$2
+  local version=$1 log=$2.tests.log status out printer name settings=()
 
-  inside "$root" env PG_CONFIG="/usr/lib/postgresql/$version/bin/pg_config" \
-    SUITES="$SUITES" MODE="${MODE:-}" VERIFY="${VERIFY:-}" \
-    TESTS="${TESTS:-}" bash /src/cachekit/test/tools/run.sh
-  report $? "PostgreSQL $version, tests: $SUITES"
+  for name in SUITES MODE VERIFY TESTS KEEP TORTURE_SECONDS FUZZ_SECONDS \
+    SUITE_TIMEOUT; do
+    settings+=("$name=${!name:-}")
+  done
+  exec {out}> >(exec tee "$log")
+  printer=$!
+  inside "$2" env "${settings[@]}" \
+    PG_CONFIG="/usr/lib/postgresql/$version/bin/pg_config" \
+    bash /src/cachekit/test/tools/run.sh >&$out 2>&1
+  status=$?
+  exec {out}>&-
+  wait $printer
+  repeat_result "$version" "$log" $status
+}
+
+# repeat_result VERSION LOG STATUS: what is below the last "== result".  A run
+# that fails and counts no failure is one.
+repeat_result() {
+  local line before=$failed
+
+  grep -qx '== result' "$2" || { report 1 "PostgreSQL $1, tests: ended early"; return; }
+  while IFS= read -r line; do
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+      passed=$((passed + BASH_REMATCH[1]))
+      failed=$((failed + BASH_REMATCH[2]))
+    elif [ -n "$line" ]; then
+      results+=("PostgreSQL $1: $line")
+    fi
+  done < <(tac "$2" | sed '/^== result$/,$d' | tac)
+  [ "$3" -eq 0 ] || [ "$failed" -gt "$before" ] ||
+    report 1 "PostgreSQL $1, tests: exit status $3"
 }
 
 check_version() {
@@ -133,7 +154,7 @@ check_version() {
     return
   fi
   compile_all "$version" "$root"
-  [ -z "$SUITES" ] || run_tests "$version" "$root"
+  [ -z "${SUITES-all}" ] || run_tests "$version" "$root"
 }
 
 trap stop INT TERM HUP
@@ -145,6 +166,8 @@ fi
 command -v debootstrap >/dev/null || die "please install debootstrap"
 mkdir -p "$DIR" && [ -O "$DIR" ] && [ ! -L "$DIR" ] || die "$DIR is not ours"
 chmod 755 "$DIR"
+exec 9>"$DIR/lock"
+flock -n 9 || die "another run uses $DIR"
 
 for version in "${@:-15 17 18}"; do
   for v in $version; do
@@ -153,7 +176,4 @@ for version in "${@:-15 17 18}"; do
   done
 done
 
-say "result"
-[ ${#failures[@]} -eq 0 ] || printf 'failed: %s\n' "${failures[@]}"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+result
