@@ -218,14 +218,13 @@ static CkState
 best_state(CkRequest *request)
 {
 	CkState		rows = ck_serve_state(request);
-	CkKey		key = request->key;
 	CkState		json;
 
 	request->form = CK_FORM_JSON;
 	(void) ck_serve_key(request);
 	json = ck_serve_state(request);
 	request->form = CK_FORM_ROWS;
-	request->key = key;
+	(void) ck_serve_key(request);	/* both may be kept in the request */
 	return Min(rows, json);
 }
 

@@ -66,7 +66,7 @@ typedef struct CkRequest
 	CkBypass	bypass;
 	CkSnapshot	wide;
 	uint64		flushes;
-	CkKey		key;
+	CkKey		key;			/* until the next ck_serve_key() */
 	char		plain_key[CK_DIGEST_LEN + 2];
 	CkEntryMeta *meta;			/* has room for all the stamps; the rest follows
 								 * when it is complete */
