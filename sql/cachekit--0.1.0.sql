@@ -545,7 +545,7 @@ CREATE FUNCTION cachekit_stat_counters(
 	OUT hits bigint, OUT misses bigint, OUT bypasses bigint, OUT fills bigint,
 	OUT sets bigint, OUT evictions bigint, OUT expirations bigint,
 	OUT invalidations bigint, OUT oversize bigint, OUT no_room bigint,
-	OUT lease_waits bigint, OUT stale_hits bigint, OUT time_saved_us bigint, OUT entries bigint,
+	OUT lease_waits bigint, OUT stale_hits bigint, OUT time_saved_us bigint, OUT loaded bigint, OUT entries bigint,
 	OUT bytes_used bigint, OUT bytes_total bigint, OUT stats_reset timestamptz)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'cachekit_stat_counters'
@@ -558,7 +558,7 @@ SELECT hits, misses, bypasses, fills, sets, entries, bytes_used, bytes_total,
 	   evictions, expirations, invalidations, oversize, no_room, lease_waits, stale_hits,
 	   round(time_saved_us::numeric / 1000.0, 3) AS time_saved_ms,
 	   round(hits::numeric / nullif(hits + misses, 0::bigint)::numeric, 4) AS hit_ratio,
-	   stats_reset
+	   stats_reset, loaded
 FROM cachekit_stat_counters();
 COMMENT ON VIEW cachekit_stats IS
 'the cache in this database: one row of counters since stats_reset';

@@ -332,6 +332,30 @@ cell_problem(const CkCell *c)
 	return NULL;
 }
 
+/* Has nothing ever been written to what the cell stands for? */
+bool
+ck_cells_untouched(const CkCell *cell)
+{
+	return cell->version == 0 && cell->maxxid == 0;
+}
+
+/*
+ * Make a cell what it was when the server stopped.  Only while nobody else
+ * has the memory.  false: that is no cell.
+ */
+bool
+ck_cells_restore(uint32 cell, const CkCell *saved)
+{
+	CkCell	   *c;
+
+	if (cell >= shared->ncells || cell_problem(saved) != NULL)
+		return false;
+	c = &shared->cells[cell].cell;
+	*c = *saved;
+	pg_atomic_init_u32(&c->seq, 0);
+	return true;
+}
+
 /* Report what is wrong with any cell. */
 void
 ck_cells_check(void (*report) (const char *problem, void *arg), void *arg)

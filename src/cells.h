@@ -92,6 +92,8 @@ extern void ck_cells_register(uint32 cell, CkXid xid);
 extern void ck_cells_resolve(uint32 cell, CkXid xid, bool committed);
 extern void ck_cells_bump(uint32 cell);
 extern CkBirth *ck_cells_birth(void);
+extern bool ck_cells_untouched(const CkCell *cell);
+extern bool ck_cells_restore(uint32 cell, const CkCell *saved);
 extern void ck_cells_check(void (*report) (const char *problem, void *arg), void *arg);
 
 #endif							/* CK_CELLS_H */

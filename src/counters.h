@@ -27,6 +27,8 @@ typedef enum CkCounter
 	CK_CTR_LEASE_WAITS,			/* readers that waited for another's fill */
 	CK_CTR_STALE_HITS,			/* hits on what was stale, by stale_while_revalidate */
 	CK_CTR_TIME_SAVED_US,		/* sum of the cost of each hit, microseconds */
+	CK_CTR_LOADED,				/* entries that a shutdown saved and the start has
+								 * loaded */
 	/* gauges: go up and down with the entries, never reset */
 	CK_GAUGE_ENTRIES,
 	CK_GAUGE_BYTES,

@@ -21,6 +21,7 @@ bool		ck_guc_admission = true;
 bool		ck_guc_enabled = true;
 bool		ck_guc_explain = true;
 bool		ck_guc_kv_transactional = true;
+bool		ck_guc_save_on_shutdown = false;
 bool		ck_guc_verify = false;
 int			ck_guc_default_ttl = 0;
 int			ck_guc_denorm_queue_limit = 1000000;
@@ -213,6 +214,13 @@ ck_guc_define(void)
 							 &ck_guc_mode,
 							 CK_MODE_HINT, mode_options,
 							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("cachekit.save_on_shutdown",
+							 "A clean shutdown saves the cache, and the next start loads it.",
+							 "Needs cachekit in shared_preload_libraries.",
+							 &ck_guc_save_on_shutdown,
+							 false,
+							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
 	DefineCustomEnumVariable("cachekit.track",
 							 "Who sees writes: triggers on tracked tables, or the server itself on all.",

@@ -27,6 +27,7 @@ extern bool ck_guc_admission;
 extern bool ck_guc_enabled;
 extern bool ck_guc_explain;
 extern bool ck_guc_kv_transactional;
+extern bool ck_guc_save_on_shutdown;
 extern bool ck_guc_verify;
 extern int	ck_guc_default_ttl;		/* seconds; 0: none */
 extern int	ck_guc_denorm_queue_limit;	/* keys; 0: none */

@@ -32,6 +32,7 @@
 #include "query.h"
 #include "querystats.h"
 #include "rules.h"
+#include "save.h"
 #include "scan.h"
 #include "segment.h"
 #include "table.h"
@@ -79,6 +80,11 @@ shmem_startup(void)
 	if (prev_shmem_startup)
 		prev_shmem_startup();
 	ck_segment_shmem_startup();
+	if (IsPostmasterEnvironment && !IsUnderPostmaster)
+	{
+		ck_save_load();
+		on_shmem_exit(ck_save_at_exit, (Datum) 0);
+	}
 }
 
 /* ---------------- under cachekit.track = all ---------------- */

@@ -46,8 +46,6 @@
 
 #define MAX_TTL			(INT64CONST(30) * 365 * USECS_PER_DAY)
 
-#define PRINT_CELL		PG_UINT32_MAX	/* "cell" of a type's fingerprint */
-
 /* Where ck_table_read_small() copies to. */
 static CkSmall small;
 
@@ -205,7 +203,7 @@ check_stamps(const CkItemInfo *info, const CkStamp *stamps, uint64 dirty)
 	{
 		uint32		cell = stamps[i].cell;
 
-		if (cell == PRINT_CELL)
+		if (cell == CK_KV_PRINT_CELL)
 		{
 			if (!print_matches(info->typid, stamps[i].version))
 				return CK_KV_NOT_FOUND;
@@ -413,7 +411,7 @@ build_meta(const CkKvPut *put, CkStamp *meta)
 	if (put->value->typid >= FirstNormalObjectId)
 	{
 		meta[n].version = print;
-		meta[n].cell = PRINT_CELL;
+		meta[n].cell = CK_KV_PRINT_CELL;
 		meta[n].zero = 0;
 		n++;
 	}

@@ -17,6 +17,7 @@
 
 #define CK_KV_MAX_KEY_LEN	1024	/* bytes */
 #define CK_KV_MAX_TAGS		64	/* of one entry */
+#define CK_KV_PRINT_CELL	PG_UINT32_MAX	/* "cell" of a type's fingerprint */
 
 /* An entry that was found; ck_kv_close() it. */
 typedef struct CkKvEntry

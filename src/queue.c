@@ -488,6 +488,30 @@ ck_queue_moved(CkItem *item)
 		q->oldest = off;
 }
 
+/*
+ * Visit all items, those that would be evicted first in front, until `visit`
+ * says false.
+ */
+bool
+ck_queue_foreach(bool (*visit) (CkItem *item, void *arg), void *arg)
+{
+	for (int kind = CK_QUEUE_SMALL; kind < CK_NUM_QUEUES; kind++)
+		for (int cls = 0; cls < ck_arena_nclasses(); cls++)
+		{
+			CkOff		off = queues->queues[kind][cls].oldest;
+
+			while (off != CK_OFF_NONE)
+			{
+				CkItem	   *item = ck_arena_ptr(off);
+
+				if (!visit(item, arg))
+					return false;
+				off = item->newer;
+			}
+		}
+	return true;
+}
+
 /*---- Checking ----*/
 
 static const char *

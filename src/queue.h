@@ -3,7 +3,8 @@
  * queue.h
  *	  The order in which items are evicted.
  *
- * All of these but the first three are called under the arena lock.
+ * All of these but the first three and the last are called under the arena
+ * lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,5 +33,8 @@ extern bool ck_queue_spare(CkItem *item);
 extern void ck_queue_defer(CkItem *item);
 
 extern const char *ck_queue_check(uint64 *nitems, uint64 *nbytes);
+
+/* The first to be evicted first; without a lock, when there is nobody else. */
+extern bool ck_queue_foreach(bool (*visit) (CkItem *item, void *arg), void *arg);
 
 #endif							/* CK_QUEUE_H */

@@ -65,7 +65,7 @@ static int	nsubsystems = 0;
 static CkSharedControl *control = NULL;
 static bool attached = false;
 static bool gave_up = false;	/* warned already */
-static bool in_main_memory = false;
+static char *main_memory = NULL;	/* where it begins, if preloaded */
 
 /* The subsystems in the order of their places; the last takes the rest. */
 void
@@ -148,11 +148,11 @@ ck_segment_shmem_startup(void)
 	char	   *base;
 	Size		budget = wanted_budget();
 
-	in_main_memory = true;
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	control = ShmemInitStruct(CONTROL_NAME, sizeof(CkSharedControl), &found_control);
 	base = ShmemInitStruct(MEMORY_NAME, budget + PG_CACHE_LINE_SIZE, &found);
 	base = (char *) CACHELINEALIGN(base);
+	main_memory = base;
 	if (!found_control)
 		init_control();
 	if (!found)
@@ -167,6 +167,19 @@ ck_segment_shmem_startup(void)
 	register_tranches();
 	walk_subsystems(base, budget, false);
 	attached = true;
+}
+
+/*
+ * Begin anew with empty memory: in the postmaster, before anybody else can have
+ * looked at it.
+ */
+void
+ck_segment_clear(void)
+{
+	Assert(main_memory != NULL && !IsUnderPostmaster);
+	memset(main_memory, 0, control->budget);
+	walk_subsystems(main_memory, control->budget, true);
+	walk_subsystems(main_memory, control->budget, false);
 }
 
 /* ---------------- not preloaded: a dynamic segment ---------------- */
@@ -308,7 +321,7 @@ ck_segment_attach(void)
 
 	if (likely(attached))
 		return true;
-	if (in_main_memory || !IsUnderPostmaster)
+	if (main_memory != NULL || !IsUnderPostmaster)
 		return false;
 	if (failed_at != 0 &&
 		!TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), RETRY_AFTER))

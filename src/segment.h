@@ -40,6 +40,7 @@ typedef enum CkTranche
 extern void ck_segment_configure(const CkSubsystem *subsystems, int n);
 extern void ck_segment_shmem_request(void);
 extern void ck_segment_shmem_startup(void);
+extern void ck_segment_clear(void);
 
 extern bool ck_segment_attach(void);
 extern bool ck_segment_attached(void);

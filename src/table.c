@@ -402,7 +402,7 @@ static const CkEvictOps evict_ops = {try_unlink, try_move};
  * Fill the header, meta and key of a new item.
  */
 static void
-fill_item(CkItem *item, const CkItemSpec *spec, uint64 now_ms)
+fill_item(CkItem *item, const CkItemSpec *spec, uint64 stored_ms)
 {
 	uint64		expires_ms = 0;
 
@@ -415,7 +415,7 @@ fill_item(CkItem *item, const CkItemSpec *spec, uint64 now_ms)
 	item->typid = spec->typid;
 	item->cost_us = spec->cost_us;
 	pg_atomic_init_u32(&item->hits, 0);
-	item->stored_low = (uint32) now_ms;
+	item->stored_low = (uint32) stored_ms;
 	item->vallen = spec->vallen;
 	item->keylen = spec->key.len;
 	item->metalen = spec->metalen;
@@ -424,7 +424,7 @@ fill_item(CkItem *item, const CkItemSpec *spec, uint64 now_ms)
 	pg_atomic_init_u64(&item->when,
 					   expires_ms |
 					   (uint64) spec->flags << WHEN_FLAGS_SHIFT |
-					   (now_ms >> 32) << WHEN_STORED_SHIFT);
+					   (stored_ms >> 32) << WHEN_STORED_SHIFT);
 	if (spec->metalen > 0)
 		memcpy((char *) item + CK_ITEM_HEADER, spec->meta, spec->metalen);
 	memcpy((char *) item + CK_ITEM_HEADER + spec->metalen,
@@ -434,6 +434,28 @@ fill_item(CkItem *item, const CkItemSpec *spec, uint64 now_ms)
 /*
  * Make an item that nobody else sees yet; others may be evicted for it.  NULL:
  * there is no room, or it is larger than a quarter of the memory.
+ */
+static CkItem *
+make_item(const CkItemSpec *spec, uint64 now_ms, uint64 stored_ms)
+{
+	uint32		flat = CK_ITEM_HEADER + spec->metalen + spec->key.len;
+	uint64		size = (uint64) flat + spec->vallen;
+	CkItem	   *item;
+
+	Assert(spec->key.len <= CK_MAX_KEY_LEN);
+	Assert(spec->metalen <= CK_MAX_META_LEN);
+	if (spec->vallen > CK_MAX_VALUE_LEN || size > ck_arena_capacity() / 4)
+		return NULL;
+	item = ck_evict_alloc(size, flat, now_ms, &evict_ops);
+	if (item == NULL)
+		return NULL;
+	ck_item_rewind();
+	fill_item(item, spec, stored_ms);
+	return item;
+}
+
+/*
+ * Make an item, to be written and linked.  NULL: as above.
  *
  * It is discarded together with the current resource owner, unless it was
  * linked, discarded or disowned before.  No locks may be held.
@@ -441,24 +463,42 @@ fill_item(CkItem *item, const CkItemSpec *spec, uint64 now_ms)
 CkItem *
 ck_table_prepare(const CkItemSpec *spec)
 {
-	uint32		flat = CK_ITEM_HEADER + spec->metalen + spec->key.len;
-	uint64		size = (uint64) flat + spec->vallen;
 	uint64		now_ms = ck_table_ms(ck_clock_now());
 	CkItem	   *item;
 
-	Assert(spec->key.len <= CK_MAX_KEY_LEN);
-	Assert(spec->metalen <= CK_MAX_META_LEN);
-	if (spec->vallen > CK_MAX_VALUE_LEN || size > ck_arena_capacity() / 4)
-		return NULL;
-
 	ck_pins_reserve();
-	item = ck_evict_alloc(size, flat, now_ms, &evict_ops);
+	item = make_item(spec, now_ms, now_ms);
+	if (item != NULL)
+		ck_pins_add(item);
+	return item;
+}
+
+/*
+ * Make an item that was stored at another time and has been of use, or not.
+ * It belongs to nobody until it is linked: there must be nobody else who uses
+ * the memory, and who fails gives it up as a whole.
+ */
+CkItem *
+ck_table_restore(const CkItemSpec *spec, const CkItemInfo *saved, bool in_use)
+{
+	CkItem	   *item = make_item(spec, ck_table_ms(ck_clock_now()),
+								 ck_table_ms(saved->stored_at));
+
 	if (item == NULL)
 		return NULL;
-	ck_pins_add(item);
-	ck_item_rewind();
-	fill_item(item, spec, now_ms);
+	pg_atomic_init_u32(&item->hits, saved->hits);
+	if (in_use)
+		ck_item_set_state(item, ST_FREQ_MASK, 1U << ST_FREQ_SHIFT);
 	return item;
+}
+
+/*
+ * Times as old as this can be told from now on.  Before anything is stored.
+ */
+void
+ck_table_reach_back(TimestampTz oldest)
+{
+	ck_table->zero_time = Min(ck_table->zero_time, oldest - ZERO_TIME_BEFORE);
 }
 
 /*
@@ -506,8 +546,9 @@ static void
 link_locked(CkSharedShard *shard, CkOff *link, CkItem *item, uint64 hash)
 {
 	CkItem	   *old = ck_table_follow(*link);
-	bool		in_use = old != NULL && (ck_item_freq(old) > 0 ||
-										 ck_item_queue(old) == CK_QUEUE_MAIN);
+	bool		in_use = ck_item_freq(item) > 0 ||
+		(old != NULL && (ck_item_freq(old) > 0 ||
+						 ck_item_queue(old) == CK_QUEUE_MAIN));
 
 	item->chain = old ? old->chain : CK_OFF_NONE;
 	begin_change(shard);
@@ -754,4 +795,37 @@ ck_table_foreach(CkVisit visit, void *arg)
 		}
 		LWLockRelease(&shard->lock);
 	}
+}
+
+typedef struct CkLocalWalk
+{
+	CkVisitItem visit;
+	void	   *arg;
+	uint64		now_ms;
+} CkLocalWalk;
+
+static bool
+walk_item(CkItem *item, void *arg)
+{
+	CkLocalWalk *walk = arg;
+	CkItemInfo	info;
+
+	if (ck_item_expired(item, walk->now_ms))
+		return true;
+	ck_item_info(item, &info);
+	ck_item_rewind();
+	return walk->visit(item, &info, ck_item_freq(item) > 0 ||
+					   ck_item_queue(item) == CK_QUEUE_MAIN, walk->arg);
+}
+
+/*
+ * Visit all items that have not expired by `now`, the hottest at the end,
+ * until `visit` says false.  No lock is taken: there must be nobody else.
+ */
+bool
+ck_table_walk(CkVisitItem visit, void *arg, TimestampTz now)
+{
+	CkLocalWalk walk = {visit, arg, ck_table_ms(now)};
+
+	return ck_queue_foreach(walk_item, &walk);
 }

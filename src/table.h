@@ -133,6 +133,12 @@ extern bool ck_table_unlink_item(const CkKey *key, CkItem *item, uint32 id);
 extern bool ck_table_touch(const CkKey *key, TimestampTz now, TimestampTz expires_at);
 extern int64 ck_table_unlink_if(CkVisit pred, void *arg);
 
+/* Across a restart, while nobody else has the memory. */
+typedef bool (*CkVisitItem) (CkItem *item, const CkItemInfo *info, bool in_use, void *arg);
+extern bool ck_table_walk(CkVisitItem visit, void *arg, TimestampTz now);
+extern void ck_table_reach_back(TimestampTz oldest);
+extern CkItem *ck_table_restore(const CkItemSpec *spec, const CkItemInfo *saved, bool in_use);
+
 /* Watching. */
 extern void ck_table_foreach(CkVisit visit, void *arg);
 typedef void (*CkReport) (const char *problem, void *arg);
