@@ -296,6 +296,9 @@ sub change
 
 for my $damage (
 	[ 'the first byte', sub { change(0, "\x01") }, 'it is not a saved cache' ],
+	[ 'another library', sub { change(8, "\x01") }, 'it was saved by another build of cachekit' ],
+	[ 'another server', sub { change(16, "\x01") }, 'it was saved by another version of PostgreSQL' ],
+	[ 'other collations', sub { change(80, "\x01") }, 'it was saved with other versions of libc or ICU' ],
 	[ 'a byte of the birth record', sub { change(1200, "\x10") }, '.*' ],
 	[ 'a byte in the middle', sub { change((-s file()) / 2, "\x80") }, 'it is damaged' ],
 	[ 'the last byte', sub { change(-1, "\x40") }, 'it is damaged' ],
@@ -343,8 +346,13 @@ answer_is($node, $sum, undef, 'other memory');
 $write->();
 answer_is($node, $sum, undef, 'other memory, a write');
 sound($node, 'other memory');
+fill();
 conf(q{cachekit.memory = '64MB'});
 restart();
+is(sql(q{SELECT count(*) FROM cachekit_entries WHERE kind = 'query'}), 0, 'more memory: no results');
+is(sql(q{SELECT cache_get('plain')}), 'a', 'more memory: keys without tags');
+$write->();
+answer_is($node, $sum, undef, 'more memory');
 
 fill();
 conf('cachekit.save_on_shutdown = off');
@@ -393,6 +401,26 @@ sql(q{COMMIT PREPARED 'free'});
 answer_is($node, 'SELECT v FROM free', '[{"v": 4}]', 'track = all, committed');
 conf('cachekit.track = triggers');
 restart();
+
+# Times go on while the server is down.
+if (sql(q{LOAD 'cachekit'; SELECT count(*) FROM pg_settings WHERE name = 'cachekit.debug_clock_shift'}) > 0)
+{
+	my $untracked = q{cached_query_json('SELECT v FROM free', ttl => '%s')};
+
+	sql('SELECT ' . sprintf($untracked, '5 hours'));
+	sql(q{SELECT cache_set('one hour', 'x', ttl => '1 hour'), cache_set('for ever', 'x')});
+	conf('cachekit.debug_clock_shift = 3h');
+	restart();
+	like(logged(), qr/Not loaded: [1-9]\d* expired, 0 for which/, 'expired while the server was down');
+	is(sql(q{SELECT cache_get('one hour'), cache_get('for ever')}), '|x', 'expired, and not');
+	is(sql(q{SELECT bool_and(age BETWEEN '02:59' AND '03:30') FROM cachekit_entries
+		WHERE kind = 'query' OR key = 'for ever'}), 't', 'age');
+	sql('UPDATE free SET v = 5');
+	like(sql('SELECT ' . sprintf($untracked, '4 hours')), qr/"v": 4/, 'young enough for the caller');
+	like(sql('SELECT ' . sprintf($untracked, '2 hours')), qr/"v": 5/, 'too old for the caller');
+	conf('cachekit.debug_clock_shift = 0');
+	restart();
+}
 
 # ---------------- other clusters ----------------
 
