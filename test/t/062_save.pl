@@ -28,6 +28,14 @@ sub conf { return $node->append_conf('postgresql.conf', "$_[0]\n"); }
 # What the node has logged since the last start.
 sub logged { return slurp_file($node->logfile, $log_from); }
 
+# save_on_shutdown, as the postmaster has it
+sub set
+{
+	conf("cachekit.save_on_shutdown = $_[0]");
+	$node->reload;
+	return $node->poll_query_until('postgres', 'SHOW cachekit.save_on_shutdown', $_[0]);
+}
+
 sub start
 {
 	$log_from = -s $node->logfile // 0;
@@ -355,8 +363,7 @@ $write->();
 answer_is($node, $sum, undef, 'more memory');
 
 fill();
-conf('cachekit.save_on_shutdown = off');
-$node->reload;
+set('off');
 $node->stop;
 ok(!-e file(), 'off: no file');
 conf('cachekit.save_on_shutdown = on');
@@ -368,8 +375,7 @@ conf('cachekit.save_on_shutdown = off');
 start();
 ok(!-e file(), 'off at the start: the file is gone');
 is(sql(q{SELECT sum(loaded) FROM cachekit_stats}), 0, 'off at the start: nothing is loaded');
-conf('cachekit.save_on_shutdown = on');
-$node->reload;
+set('on');
 fill();
 restart();
 loaded('on by a reload');
