@@ -302,6 +302,24 @@ sub change
 	return;
 }
 
+# As the library would write it: the last bytes are missing, the checksum is right.
+sub shorten
+{
+	my $data = substr(slurp_file(file()), 0, -204);
+	my $crc = 0xffffffff;
+	my @table = map {
+		my $c = $_;
+		$c = ($c >> 1) ^ ($c & 1 ? 0x82f63b78 : 0) for 1 .. 8;
+		$c
+	} 0 .. 255;
+
+	$crc = ($crc >> 8) ^ $table[($crc ^ $_) & 255] for unpack 'C*', $data;
+	open my $out, '>:raw', file() or die;
+	print $out $data, pack('L', $crc ^ 0xffffffff);
+	close $out;
+	return;
+}
+
 for my $damage (
 	[ 'the first byte', sub { change(0, "\x01") }, 'it is not a saved cache' ],
 	[ 'another library', sub { change(8, "\x01") }, 'it was saved by another build of cachekit' ],
@@ -311,6 +329,7 @@ for my $damage (
 	[ 'a byte in the middle', sub { change((-s file()) / 2, "\x80") }, 'it is damaged' ],
 	[ 'the last byte', sub { change(-1, "\x40") }, 'it is damaged' ],
 	[ 'truncated', sub { truncate(file(), (-s file()) - 1000) }, 'it is damaged' ],
+	[ 'too short by itself', \&shorten, 'it is damaged' ],
 	[ 'empty', sub { truncate(file(), 0) }, 'it is not a saved cache' ],
 	[ 'more at the end', sub { append_to_file(file(), 'more') }, 'it is damaged' ])
 {
