@@ -119,7 +119,72 @@ UPDATE wide SET v = 1 WHERE k = 1999;
 SELECT probe('SELECT count(*) FROM wide WHERE k = 1999');
 COMMIT;
 SELECT probe('SELECT count(*) FROM wide WHERE k = 1999');
+-- ... and then its trigger is left out for the rest of the statement
+CREATE FUNCTION calls(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	calls int;
+	result text := '';
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, SUMMARY OFF) ' || statement LOOP
+		IF line ~ '^Trigger .*(keys|other)' THEN
+			calls := substring(line, 'calls=(\d+)');
+			result := concat_ws(', ', nullif(result, ''), substring(line, '^Trigger ([^: ]*)') || ': ' ||
+				CASE WHEN calls < 5 THEN 'none' WHEN calls < 900 THEN 'some' ELSE 'all' END);
+		END IF;
+	END LOOP;
+	RETURN result;
+END $$;
+SELECT calls('UPDATE wide SET v = 2');
+SELECT calls('INSERT INTO wide SELECT g, 0 FROM generate_series(1, 2000) g');
+SELECT calls('DELETE FROM wide WHERE v = 0');
+SELECT calls('UPDATE wide SET v = 3 WHERE k <= 100');
+CALL after('UPDATE wide SET v = v + 1', 'SELECT k, v FROM wide WHERE k = 1', 'SELECT k, v FROM wide WHERE k = 1999');
+BEGIN;
+SAVEPOINT a;
+SELECT calls('UPDATE wide SET v = 4'), calls('UPDATE wide SET v = 5');
+ROLLBACK TO a;
+SELECT calls('UPDATE wide SET v = 6 WHERE k = 7');
+SELECT probe('SELECT v FROM wide WHERE k = 7'), probe('SELECT v FROM wide WHERE k = 8');
+COMMIT;
+SELECT probe('SELECT v FROM wide WHERE k = 7'), probe('SELECT v FROM wide WHERE k = 8');
+-- what a function does in the middle, and takes back, is not the statement's
+CREATE FUNCTION in_vain(k int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+	IF k = 3 THEN
+		BEGIN
+			INSERT INTO wide SELECT g, 0 FROM generate_series(3000, 4000) g;
+			RAISE EXCEPTION 'no';
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+	END IF;
+	RETURN k;
+END $$;
+SELECT probe('SELECT k, v FROM wide WHERE k = 4'), probe('SELECT k, v FROM wide WHERE k = 8');
+BEGIN;
+UPDATE wide SET v = v + in_vain(k) WHERE k < 6;
+SELECT probe('SELECT k, v FROM wide WHERE k = 4');
+COMMIT;
+SELECT probe('SELECT k, v FROM wide WHERE k = 4'), probe('SELECT k, v FROM wide WHERE k = 8');
+-- others' triggers go on
+CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF TG_OP = 'UPDATE' THEN NEW.v := NEW.v + 1000; END IF;
+	RETURN coalesce(NEW, OLD);
+END $$;
+CREATE TRIGGER other BEFORE UPDATE ON wide FOR EACH ROW EXECUTE FUNCTION other();
+SELECT calls('UPDATE wide SET v = 0');
+SELECT DISTINCT v FROM wide;
+ALTER TRIGGER other ON wide RENAME TO zzz_other;
+SELECT calls('UPDATE wide SET v = 0');
+SELECT calls('MERGE INTO wide USING generate_series(1, 3000) g ON g = k AND v > 0 WHEN MATCHED THEN UPDATE SET v = 0 WHEN NOT MATCHED THEN INSERT VALUES (g, 7)');
+SELECT count(*), sum(v) FROM wide;
+DROP TRIGGER zzz_other ON wide;
+TRUNCATE wide;
+INSERT INTO wide SELECT g, 0 FROM generate_series(1, 2000) g;
+CREATE UNIQUE INDEX ON wide (k);
+SELECT calls('INSERT INTO wide SELECT g, 0 FROM generate_series(2001, 3000) g ON CONFLICT (k) DO UPDATE SET v = wide.v + 1');
+CALL after('INSERT INTO wide SELECT g, 0 FROM generate_series(2001, 3000) g ON CONFLICT (k) DO UPDATE SET v = wide.v + 1', 'SELECT k, v FROM wide WHERE k = 2001', 'SELECT k, v FROM wide WHERE k = 3000');
 DROP TABLE wide;
+DROP FUNCTION calls, in_vain, other;
 
 -- keys come and go
 SELECT cache_track('orders', 'customer_id'), cache_track('orders');	-- nothing new

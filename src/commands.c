@@ -8,7 +8,8 @@
  * is to show, and to run, plans without the cache; those that are in the plan
  * cache are replaced when the executor starts.
  *
- * A scan must know whether the executor runs to the end: see scan.c.
+ * A scan must know whether the executor runs to the end: see scan.c.  A
+ * statement that writes may have triggers that can be left out: see keys.c.
  *
  * Besides, COMMIT PREPARED may make rows of the queue visible, and no callback
  * tells of it.
@@ -23,6 +24,7 @@
 
 #include "commands.h"
 #include "guc.h"
+#include "keys.h"
 #include "planner.h"
 #include "scan.h"
 #include "worker.h"
@@ -119,6 +121,8 @@ ck_commands_start(QueryDesc *desc, int eflags)
 		use_plain_plan(desc);
 	(ck_commands_next_start ? ck_commands_next_start : standard_ExecutorStart)
 		(desc, eflags);
+	if (desc->estate->es_opened_result_relations != NIL)
+		ck_keys_statement(desc->estate);
 }
 
 static void

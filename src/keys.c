@@ -28,7 +28,16 @@
  *	  fires after ours and may change them, or the column is generated.  Ours
  *	  has a name that sorts behind others for this reason.
  *
- * Once the bulk cell is marked, rows are no longer looked at.
+ * Once the bulk cell is marked, rows are no longer looked at; and where the
+ * library was there when the statement started, the trigger is not even fired
+ * for the rest of it.  The executor works with a copy of the table's triggers
+ * that is the statement's own (ResultRelInfo.ri_TrigDesc): ours is disabled
+ * there, and if no other BEFORE ROW trigger is left, rows are changed as those
+ * of a table without any, which spares locking each before it is updated.  A
+ * statement runs at one subtransaction level from start to end, so the mark
+ * does not go before the statement does; should the level differ
+ * nevertheless, the trigger goes on to fire.  COPY and the apply workers
+ * have copies that nobody tells us of.
  *
  * What is known of a trigger is kept for the next call, in backend memory,
  * until a relcache message about its table or one of the tables above.  While
@@ -40,10 +49,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_trigger.h"
 #include "common/hashfn.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -186,6 +197,8 @@ typedef struct CkLocalColumn
 	bool		byval;
 	int16		len;
 	FmgrInfo	hash;
+	Datum		old;			/* of the row that is looked at */
+	Datum		new;
 } CkLocalColumn;
 
 typedef struct CkLocalKey
@@ -215,6 +228,17 @@ static HTAB *triggers = NULL;
 static CkLocalTrigger *last_trigger = NULL;
 static uint64 transaction = 1;
 static uint64 generation = 1;	/* counts relcache messages */
+
+/* A running statement's own copy of the triggers of a table with keys. */
+typedef struct CkStatement
+{
+	MemoryContextCallback ended;
+	struct CkStatement *next;
+	TriggerDesc *desc;
+	int			nest;			/* subtransaction level it runs at */
+} CkStatement;
+
+static CkStatement *statements = NULL;
 
 static void
 relation_changed_cb(Datum arg, Oid relid)
@@ -377,6 +401,94 @@ find_trigger(TriggerData *data)
 	return known;
 }
 
+/* ---------------- statements ---------------- */
+
+static void
+statement_ended_cb(void *arg)
+{
+	for (CkStatement **s = &statements; *s != NULL; s = &(*s)->next)
+	{
+		if (*s == arg)
+		{
+			*s = (*s)->next;
+			return;
+		}
+	}
+}
+
+static bool
+has_key_trigger(const TriggerDesc *desc)
+{
+	if (!desc->trig_insert_before_row && !desc->trig_update_before_row &&
+		!desc->trig_delete_before_row)
+		return false;
+	for (int i = 0; i < desc->numtriggers; i++)
+		if (desc->triggers[i].tgnargs > 0 &&
+			strcmp(desc->triggers[i].tgname, CK_KEY_TRIGGER_NAME) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * A statement has been started: remember its copies of the triggers of tables
+ * with keys, as long as they are there.
+ */
+void
+ck_keys_statement(EState *estate)
+{
+	ListCell   *lc;
+
+	foreach(lc, estate->es_opened_result_relations)
+	{
+		TriggerDesc *desc = ((ResultRelInfo *) lfirst(lc))->ri_TrigDesc;
+		CkStatement *s;
+
+		if (desc == NULL || !has_key_trigger(desc))
+			continue;
+		s = MemoryContextAlloc(estate->es_query_cxt, sizeof(CkStatement));
+		s->desc = desc;
+		s->nest = GetCurrentTransactionNestLevel();
+		s->next = statements;
+		s->ended.func = statement_ended_cb;
+		s->ended.arg = s;
+		statements = s;
+		MemoryContextRegisterResetCallback(estate->es_query_cxt, &s->ended);
+	}
+}
+
+static bool
+fires_before_row(const TriggerDesc *desc, int event)
+{
+	for (int i = 0; i < desc->numtriggers; i++)
+		if (desc->triggers[i].tgenabled != TRIGGER_DISABLED &&
+			TRIGGER_TYPE_MATCHES(desc->triggers[i].tgtype, TRIGGER_TYPE_ROW,
+								 TRIGGER_TYPE_BEFORE, event))
+			return true;
+	return false;
+}
+
+/* The bulk cell is marked: the running statement needs the trigger no more. */
+static void
+fire_no_more(Trigger *trigger)
+{
+	for (CkStatement *s = statements; s != NULL; s = s->next)
+	{
+		TriggerDesc *desc = s->desc;
+
+		if (trigger < desc->triggers || trigger >= desc->triggers + desc->numtriggers)
+			continue;
+		if (s->nest != GetCurrentTransactionNestLevel())
+			return;
+		trigger->tgenabled = TRIGGER_DISABLED;
+		desc->trig_insert_before_row = fires_before_row(desc, TRIGGER_TYPE_INSERT);
+		desc->trig_update_before_row = fires_before_row(desc, TRIGGER_TYPE_UPDATE);
+		desc->trig_delete_before_row = fires_before_row(desc, TRIGGER_TYPE_DELETE);
+		return;
+	}
+}
+
+/* ---------------- rows ---------------- */
+
 static void
 mark_cell(CkLocalTrigger *known, uint32 cell)
 {
@@ -392,39 +504,70 @@ mark_cell(CkLocalTrigger *known, uint32 cell)
 	ck_xact_mark(cell);
 }
 
+/* Read the key's values of a row.  false: one of them is null. */
+static bool
+read_key(const CkLocalKey *key, TupleTableSlot *slot, bool new)
+{
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		CkLocalColumn *column = &key->columns[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, column->attno, &isnull);
+
+		if (isnull)
+			return false;
+		if (new)
+			column->new = value;
+		else
+			column->old = value;
+	}
+	return true;
+}
+
+/* Are the values that were read the same bytes? */
+static bool
+same_values(const CkLocalKey *key)
+{
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		const CkLocalColumn *column = &key->columns[i];
+
+		if (column->old != column->new &&
+			(column->byval ||
+			 !datumIsEqual(column->old, column->new, false, column->len)))
+			return false;
+	}
+	return true;
+}
+
 static void
-mark_key(CkLocalTrigger *known, const CkLocalKey *key, HeapTuple tuple, TupleDesc desc)
+mark_key(CkLocalTrigger *known, const CkLocalKey *key, bool new)
 {
 	uint64		hash = key->start;
 
 	for (int i = 0; i < key->ncolumns; i++)
 	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, key->columns[i].attno, desc, &isnull);
+		CkLocalColumn *column = &key->columns[i];
 
-		if (isnull)
-			return;
-		hash = ck_keys_hash_value(hash, &key->columns[i].hash, value);
+		hash = ck_keys_hash_value(hash, &column->hash, new ? column->new : column->old);
 	}
 	mark_cell(known, ck_keys_cell(hash));
 }
 
-/* Are the key's columns the same bytes in both rows? */
-static bool
-same_key(const CkLocalKey *key, HeapTuple a, HeapTuple b, TupleDesc desc)
+static void
+mark_changed_key(CkLocalTrigger *known, const CkLocalKey *key, TriggerData *data)
 {
-	for (int i = 0; i < key->ncolumns; i++)
-	{
-		const CkLocalColumn *column = &key->columns[i];
-		bool		anull;
-		bool		bnull;
-		Datum		x = heap_getattr(a, column->attno, desc, &anull);
-		Datum		y = heap_getattr(b, column->attno, desc, &bnull);
+	bool		old = read_key(key, data->tg_trigslot, false);
+	bool		new = read_key(key, data->tg_newslot, true);
 
-		if (anull != bnull || (!anull && !datumIsEqual(x, y, column->byval, column->len)))
-			return false;
-	}
-	return true;
+	if (old && new && same_values(key))
+		new = false;
+	else if (CK_FAULTY(CK_FAULT_FORGET_OLD_KEY))
+		old = false;
+	if (old)
+		mark_key(known, key, false);
+	if (new)
+		mark_key(known, key, true);
 }
 
 /*
@@ -434,7 +577,6 @@ same_key(const CkLocalKey *key, HeapTuple a, HeapTuple b, TupleDesc desc)
 void
 ck_keys_mark_row(TriggerData *data)
 {
-	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	CkLocalTrigger *known;
 
 	if (unlikely(!ck_segment_attach()))
@@ -443,28 +585,21 @@ ck_keys_mark_row(TriggerData *data)
 		return;
 	}
 	known = find_trigger(data);
-	if (ck_xact_is_dirty(known->bulk_cell))
-		return;
 	if (unlikely(known->bulk_only))
-	{
 		ck_xact_mark(known->bulk_cell);
+	if (ck_xact_is_dirty(known->bulk_cell))
+	{
+		fire_no_more(data->tg_trigger);
 		return;
 	}
 	for (int i = 0; i < known->nkeys; i++)
 	{
 		const CkLocalKey *key = &known->keys[i];
 
-		if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
-			mark_key(known, key, data->tg_trigtuple, desc);
-		else
-		{
-			bool		same = same_key(key, data->tg_trigtuple, data->tg_newtuple, desc);
-
-			if (same || !CK_FAULTY(CK_FAULT_FORGET_OLD_KEY))
-				mark_key(known, key, data->tg_trigtuple, desc);
-			if (!same)
-				mark_key(known, key, data->tg_newtuple, desc);
-		}
+		if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+			mark_changed_key(known, key, data);
+		else if (read_key(key, data->tg_trigslot, false))
+			mark_key(known, key, false);
 	}
 }
 

@@ -10,9 +10,12 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 
 #include "xact.h"
+
+#define CK_KEY_TRIGGER_NAME "zz_cachekit_keys"	/* fires last: see keys.c */
 
 /* A key as an argument of a row trigger names it. */
 typedef struct CkKeyDef
@@ -37,6 +40,7 @@ extern uint32 ck_keys_bulk_cell(Oid root);
 
 /* Writers. */
 extern void ck_keys_mark_row(TriggerData *data);
+extern void ck_keys_statement(EState *estate);
 extern void ck_keys_init(void);
 extern const CkXactHooks ck_keys_xact_hooks;
 

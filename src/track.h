@@ -14,7 +14,6 @@
 
 #define CK_TRIGGER_NAME		"cachekit_track"
 #define CK_ROW_TRIGGER_NAME "cachekit_apply"
-#define CK_KEY_TRIGGER_NAME "zz_cachekit_keys"	/* fires last: see keys.c */
 #define CK_DDL_TRIGGER_NAME "cachekit_ddl_command_end"
 #define CK_DROP_TRIGGER_NAME "cachekit_sql_drop"
 
