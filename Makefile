@@ -13,6 +13,8 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 EXTENSION = cachekit
 DATA = $(sort $(wildcard sql/cachekit--*.sql))
 PGFILEDESC = "cachekit - query results cached in shared memory"
+# Names of other libraries that are loaded before are not taken for our own.
+SHLIB_LINK += -Wl,-Bsymbolic
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
 ifdef DEBUG

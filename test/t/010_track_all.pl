@@ -343,6 +343,115 @@ sees('the same in a transaction that writes', q{BEGIN; UPDATE t SET v = v + 1;
 	SELECT unit_insert_before_commit('unlogged'); COMMIT}, $unlogged, $t);
 keeps('a transaction like any other', 'BEGIN; CREATE TEMP TABLE x (i int) ON COMMIT DROP; UPDATE ref SET t = t; COMMIT', $t);
 
+# ---------------- keys ----------------
+
+# The table is in the list whenever a row of it changes; its keys are told by
+# their trigger all the same, so that other keys stay.
+sql(q{
+	CREATE TABLE k_owner (id int PRIMARY KEY, v int);
+	INSERT INTO k_owner SELECT g, 0 FROM generate_series(1, 9) g;
+	CREATE TABLE k (id int PRIMARY KEY, owner int REFERENCES k_owner ON DELETE CASCADE ON UPDATE CASCADE, v int);
+	INSERT INTO k SELECT g, g % 9 + 1, 0 FROM generate_series(1, 90) g;
+	CREATE TABLE k_part (id int, owner int, v int) PARTITION BY LIST (owner);
+	CREATE TABLE k_part_1 PARTITION OF k_part FOR VALUES IN (1);
+	CREATE TABLE k_part_2 PARTITION OF k_part FOR VALUES IN (2, 3);
+	INSERT INTO k_part SELECT g, 1 + g % 3, 0 FROM generate_series(1, 30) g;
+	SELECT cache_track('k_owner', 'id'), cache_track('k', 'owner'), cache_track('k_part', 'owner');
+});
+append_to_file("$file.k", join("\n", map { "$_\t1\t$_" } 1000 .. 1009) . "\n");
+my @k = map { "SELECT * FROM k WHERE owner = $_ ORDER BY id" } 0 .. 9;
+my $k_all = 'SELECT count(*), sum(id), sum(v) FROM k';
+my $k_join = 'SELECT * FROM k_owner o LEFT JOIN k ON k.owner = o.id WHERE o.id = 1 ORDER BY k.id';
+my @k_part = map { "SELECT * FROM k_part WHERE owner = $_ ORDER BY id" } 0 .. 3;
+is(sql("SELECT array_to_string(dependencies, ', ') FROM cache_explain('$k_join')"), 'k_owner(id=1), k(owner=1)', 'keys');
+
+# of_key(LABEL, STATEMENTS, CHANGED, QUERY...): the other queries keep their answer
+sub of_key
+{
+	my ($label, $statements, $changed, @kept) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	cached("keys, $label: before", $_) for @kept;
+	sees("keys, $label", $statements, @$changed);
+	is(join(', ', (ask($_))[ 0, 1 ]), 'hit, right', "keys, $label: $_ stays") for @kept;
+	return;
+}
+
+of_key('insert', 'INSERT INTO k VALUES (100, 1, 1)', [ $k[1], $k_all, $k_join ], $k[2]);
+of_key('update', 'UPDATE k SET v = v + 1 WHERE owner = 1', [ $k[1], $k_all, $k_join ], $k[2]);
+of_key('moved', 'UPDATE k SET owner = 2 WHERE id = 100', [ $k[1], $k[2], $k_join ], $k[3]);
+of_key('delete', 'DELETE FROM k WHERE id = 100', [ $k[2], $k_all ], $k[1], $k_join);
+of_key('on conflict', 'INSERT INTO k VALUES (1, 5, 0) ON CONFLICT (id) DO UPDATE SET v = 77', [ $k[2], $k_all ], $k[1], $k[3]);
+of_key('merge', 'MERGE INTO k USING (VALUES (1)) s (i) ON k.id = s.i WHEN MATCHED THEN UPDATE SET v = 78', [ $k[2] ], $k[1], $k[5]);
+of_key('COPY', "COPY k FROM '$file.k'", [ $k[1], $k_join ], $k[2]);
+of_key('a cascade', 'UPDATE k_owner SET id = 44 WHERE id = 4', [ $k[4], $k_all =~ s/sum\(v\)/sum(owner)/r ], $k[1], $k_join);
+of_key('a cascade that deletes', 'DELETE FROM k_owner WHERE id = 5', [ $k[5], $k_all ], $k[1], $k_join);
+of_key('replica role', 'SET session_replication_role = replica; UPDATE k SET v = v + 1 WHERE owner = 1', [ $k[1] ], $k[2]);
+of_key('savepoints', 'BEGIN; SAVEPOINT a; UPDATE k SET v = v + 1 WHERE owner = 2; ROLLBACK TO a; UPDATE k SET v = v + 1 WHERE owner = 1; COMMIT',
+	[ $k[1], $k_all ], $k[2]);
+of_key('prepared', q{BEGIN; UPDATE k SET v = v + 1 WHERE owner = 1; PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'}, [ $k[1], $k_all ], $k[2]);
+of_key('partitions', 'UPDATE k_part SET v = v + 1 WHERE owner = 1', [ $k_part[1], 'SELECT * FROM k_part_1 WHERE owner = 1 ORDER BY id' ], @k_part[ 2, 3 ]);
+of_key('a partition', 'UPDATE k_part_2 SET v = v + 1 WHERE owner = 2', [ $k_part[2] ], @k_part[ 1, 3 ]);
+of_key('from partition to partition', 'UPDATE k_part SET owner = 3 WHERE owner = 1 AND id < 9', [ @k_part[ 1, 3 ] ], $k_part[2]);
+of_key('all at once', 'UPDATE k SET v = v + 1', [ @k[ 1, 2 ], $k_all ], $k_part[1]);
+of_key('TRUNCATE', 'TRUNCATE k_part_2', [ $k_part[2] ]);
+sees('keys, track_counts off', 'BEGIN; SET LOCAL track_counts = off; UPDATE k SET v = v + 1 WHERE owner = 1; COMMIT', $k[1]);
+sees('keys, past PRE_COMMIT', q{SELECT unit_before_commit('UPDATE k SET v = v + 1 WHERE owner = 1')}, $k[1]);
+
+my $k_own = $node->background_psql('postgres', on_error_stop => 1);
+cached('keys: own writes, before', $_) for @k[ 1, 2 ], $k_all;
+$k_own->query_safe('BEGIN');
+$k_own->query_safe('SAVEPOINT a');
+$k_own->query_safe('UPDATE k SET v = v + 1 WHERE owner = 1');
+state_is($k_own, $k[1], 'bypass', 'keys: own writes');
+state_is($k_own, $k_all, 'bypass', 'keys: own writes, the table');
+state_is($k_own, $k[2], 'hit', 'keys: own writes of another key');
+answer_is($k_own, $_, undef, 'keys: own writes') for @k[ 1, 2 ], $k_all;
+$k_own->query_safe('ROLLBACK TO a');
+state_is($k_own, $k[1], 'hit', 'keys: own writes, rolled back');
+state_is($k_own, $k_all, 'hit', 'keys: own writes, rolled back, the table');
+$k_own->query_safe('COMMIT');
+$k_own->query_safe('BEGIN ISOLATION LEVEL SERIALIZABLE');
+state_is($k_own, $k[1], 'bypass', 'keys: SERIALIZABLE');
+$k_own->query_safe('COMMIT');
+$k_own->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+answer_is($k_own, $k[1], undef, 'keys: old snapshot');
+sql('UPDATE k SET v = v + 1 WHERE owner = 1');
+cached('keys: younger snapshot', $k[1]);
+answer_is($k_own, $k[1], undef, 'keys: old snapshot, later');
+$k_own->query_safe('COMMIT');
+$k_own->quit;
+
+# Row security: the policy's conditions fix nothing for who is exempt.
+sql(q{
+	CREATE ROLE k_reader;
+	GRANT SELECT ON k TO k_reader;
+	ALTER TABLE k ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own ON k USING (owner = 1);
+});
+sees('keys: row security', 'UPDATE k SET v = v + 1 WHERE owner = 1', $k_all);
+my $k_reader = $node->background_psql('postgres', on_error_stop => 1);
+$k_reader->query_safe('SET ROLE k_reader');
+answer_is($k_reader, $k_all, undef, 'keys: by a policy') for 1 .. 2;
+state_is($k_reader, $k_all, 'hit', 'keys: by a policy');
+sql('UPDATE k SET v = v + 1 WHERE owner = 2');
+state_is($k_reader, $k_all, 'hit', 'keys: by a policy, another key');
+sql('UPDATE k SET v = v + 1 WHERE owner = 1');
+state_is($k_reader, $k_all, 'stale', 'keys: by a policy, its key');
+answer_is($k_reader, $k_all, undef, 'keys: by a policy, its key');
+$k_reader->quit;
+
+# Without some trigger the keys go, and the list is left.
+sees('keys: without the statement trigger', 'ALTER TABLE k DISABLE TRIGGER cachekit_track; UPDATE k SET v = v + 1 WHERE owner = 1', $k[1], $k_all);
+keeps('keys: without the statement trigger, another key', 'UPDATE k SET v = v + 1 WHERE owner = 2', $k[1]);
+sees('keys: without the statement trigger, TRUNCATE', 'TRUNCATE k', $k[1], $k_all);
+sql('INSERT INTO k SELECT g, 1 + g % 3, 0 FROM generate_series(1, 30) g');
+sees('keys: without theirs', 'ALTER TABLE k DISABLE TRIGGER zz_cachekit_keys; UPDATE k SET v = v + 1 WHERE owner = 1', $k[1], $k_all);
+sees('keys: without theirs, another key', q{UPDATE k SET v = v + 1 WHERE owner = 1}, $k[1]);
+is(sql("SELECT array_to_string(dependencies, ', ') FROM cache_explain(\$q\$$k[1]\$q\$)"), 'k', 'keys: without theirs');
+sql('ALTER TABLE k ENABLE ALWAYS TRIGGER zz_cachekit_keys');
+of_key('with theirs again', 'UPDATE k SET v = v + 1 WHERE owner = 1', [ $k[1] ], $k[2]);
+
 # ---------------- what is not tracked ----------------
 
 sql(q{
