@@ -14,7 +14,7 @@
 #   SUITES and others as of run.sh; SUITES="" only compiles.  KEEP keeps the
 #                  work directory of a failed run below the version's folder
 #
-# Some 35 minutes a version.
+# Some 30 minutes a version, on two processors.
 
 . "$(dirname "$0")/lib.sh"
 
