@@ -43,3 +43,4 @@ CREATE FUNCTION unit_before_commit(sql text) RETURNS void LANGUAGE c STRICT AS '
 -- The same without a statement: a row of nulls, put into the heap.
 CREATE FUNCTION unit_insert_before_commit(tbl regclass) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 CREATE FUNCTION unit_nothing() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
+CREATE FUNCTION unit_cpu() RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME';

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -24,6 +26,7 @@
 PG_FUNCTION_INFO_V1(unit_before_commit);
 PG_FUNCTION_INFO_V1(unit_insert_before_commit);
 PG_FUNCTION_INFO_V1(unit_nothing);
+PG_FUNCTION_INFO_V1(unit_cpu);
 
 void		_PG_init(void);
 
@@ -102,4 +105,14 @@ unit_nothing(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(data->tg_newtuple);
 	return PointerGetDatum(data->tg_trigtuple);
+}
+
+/* unit_cpu(): the processor time that this backend has taken, microseconds */
+Datum
+unit_cpu(PG_FUNCTION_ARGS)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	PG_RETURN_INT64((int64) t.tv_sec * 1000000 + t.tv_nsec / 1000);
 }
