@@ -6,6 +6,7 @@
 \set ECHO none
 \set QUIET on
 \i sql/oracle.part.sql
+SET jit = off;	-- the cost of plans that are set off would ask for it
 \set ECHO all
 CREATE TABLE cust (id int PRIMARY KEY, name text, region text, boss int);
 CREATE TABLE ord (id int PRIMARY KEY, cust int, state text, total numeric);
@@ -258,6 +259,7 @@ SET from_collapse_limit = 1;
 CALL ask_all();
 SELECT * FROM wrong();
 RESET ALL;
+SET jit = off;
 SET search_path = public, oracle;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
