@@ -20,11 +20,14 @@ CREATE FUNCTION label(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT upp
 CREATE FUNCTION add_up(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT $1 + coalesce($2, 0) $$;
 CREATE AGGREGATE my_sum(int) (SFUNC = add_up, STYPE = int, INITCOND = '0');
 
-INSERT INTO customers SELECT i, 'c' || i, CASE WHEN i % 4 > 0 THEN 'r' || i % 4 END FROM generate_series(1, 12) i;
-INSERT INTO orders SELECT i, 1 + i % 12, CASE WHEN i % 3 = 0 THEN 'open' ELSE 'done' END, i * 1.5, date '2024-01-01' + i % 50 FROM generate_series(1, 60) i;
-INSERT INTO lines SELECT 1 + i % 60, i, i % 7, CASE WHEN i % 5 > 0 THEN i % 5 END FROM generate_series(1, 200) i;
-INSERT INTO products SELECT i, CASE WHEN i > 1 THEN i / 2 END, 'p' || i FROM generate_series(0, 9) i;
-INSERT INTO events SELECT i % 15, date '2024-01-01' + i % 50, 'e' || i % 3 FROM generate_series(1, 100) i;
+CREATE PROCEDURE fill() LANGUAGE sql AS $$
+	INSERT INTO customers SELECT i, 'c' || i, CASE WHEN i % 4 > 0 THEN 'r' || i % 4 END FROM generate_series(1, 12) i;
+	INSERT INTO orders SELECT i, 1 + i % 12, CASE WHEN i % 3 = 0 THEN 'open' ELSE 'done' END, i * 1.5, date '2024-01-01' + i % 50 FROM generate_series(1, 60) i;
+	INSERT INTO lines SELECT 1 + i % 60, i, i % 7, CASE WHEN i % 5 > 0 THEN i % 5 END FROM generate_series(1, 200) i;
+	INSERT INTO products SELECT i, CASE WHEN i > 1 THEN i / 2 END, 'p' || i FROM generate_series(0, 9) i;
+	INSERT INTO events SELECT i % 15, date '2024-01-01' + i % 50, 'e' || i % 3 FROM generate_series(1, 100) i;
+$$;
+CALL fill();
 
 CREATE TABLE queries (name text PRIMARY KEY, key text[], query text);
 INSERT INTO queries VALUES
@@ -75,11 +78,22 @@ SELECT count(denorm_create(name, query, key)) FROM queries;
 SELECT target, key, recomputed_by, full_for, (SELECT count(*) FROM pg_index WHERE indrelid = target AND indisunique) AS unique
 FROM cachekit_denorm ORDER BY target::text COLLATE "C";
 
-CREATE FUNCTION wrong() RETURNS TABLE (name text, key jsonb, problem text) LANGUAGE sql AS
-$$ SELECT q.name, v.* FROM queries q, denorm_verify(q.name::regclass) v $$;
+-- what denorm_verify() finds, and where the table is not the query's result
+CREATE FUNCTION wrong() RETURNS TABLE (name text, problem text) LANGUAGE plpgsql AS $$
+DECLARE
+	q record;
+BEGIN
+	FOR q IN SELECT * FROM queries LOOP
+		RETURN QUERY SELECT q.name, v.key::text || ' ' || v.problem FROM denorm_verify(q.name::regclass) v;
+		RETURN QUERY EXECUTE format('SELECT %L, r || '' extra'' FROM
+			(SELECT row_::text FROM %I row_ EXCEPT ALL SELECT row_::text FROM (%s) row_) x (r)', q.name, q.name, q.query);
+		RETURN QUERY EXECUTE format('SELECT %L, r || '' missing'' FROM
+			(SELECT row_::text FROM (%s) row_ EXCEPT ALL SELECT row_::text FROM %I row_) x (r)', q.name, q.query, q.name);
+	END LOOP;
+END $$;
 SELECT * FROM wrong();
 
--- one statement at a time
+-- one statement at a time, each a transaction
 CREATE PROCEDURE change(VARIADIC statements text[]) LANGUAGE plpgsql AS $$
 DECLARE
 	s text;
@@ -87,12 +101,22 @@ DECLARE
 BEGIN
 	FOREACH s IN ARRAY statements LOOP
 		EXECUTE s;
+		IF NOT EXISTS (SELECT FROM cachekit_denorm WHERE mode <> 'immediate') THEN
+			FOR w IN SELECT * FROM wrong() LOOP
+				RAISE WARNING 'at once, %: % %', s, w.name, w.problem;
+			END LOOP;
+		END IF;
+		COMMIT;
+		IF NOT denorm_wait() THEN
+			RAISE WARNING '%: not applied', s;
+		END IF;
 		FOR w IN SELECT * FROM wrong() LOOP
-			RAISE WARNING '%: % % %', s, w.name, w.key, w.problem;
+			RAISE WARNING '%: % %', s, w.name, w.problem;
 		END LOOP;
+		COMMIT;
 	END LOOP;
 END $$;
-CALL change(
+CREATE FUNCTION changes() RETURNS text[] LANGUAGE sql AS $f$ SELECT ARRAY[
 	'INSERT INTO orders VALUES (101, 3, ''open'', 99, ''2024-01-15''), (102, 3, ''open'', NULL, ''2024-01-15''), (103, NULL, ''done'', 5, ''2024-03-01'')',
 	'INSERT INTO lines VALUES (101, 1, 3, 4), (102, 1, 99, NULL)',
 	'UPDATE orders SET customer_id = 4 WHERE id = 101',
@@ -128,7 +152,8 @@ CALL change(
 	'UPDATE orders SET total = 3 WHERE false',
 	'DELETE FROM customers WHERE id IN (4, 5, 6)',
 	'TRUNCATE lines',
-	'TRUNCATE customers CASCADE');
+	'TRUNCATE customers CASCADE'] $f$;
+CALL change(VARIADIC changes());
 
 -- partitions that come and go
 INSERT INTO events_1 (customer_id, day, what) SELECT i % 5, date '2024-01-01' + i % 20, 'again' FROM generate_series(1, 30) i;
@@ -146,10 +171,23 @@ SELECT * FROM wrong();
 DROP TABLE events_3;
 SELECT * FROM wrong();
 
+-- the same at commit, and by a worker
+SELECT count(denorm_set_mode(name::regclass, 'deferred')) FROM queries;
+TRUNCATE customers, orders, lines, products, events;
+CALL fill();
+SELECT * FROM wrong();
+CALL change(VARIADIC changes());
+SELECT count(denorm_set_mode(name::regclass, 'async')) FROM queries;
+TRUNCATE customers, orders, lines, products, events;
+CALL fill();
+SELECT denorm_wait();
+SELECT * FROM wrong();
+CALL change(VARIADIC changes());
+
 SELECT count(denorm_drop(name::regclass)) FROM queries;
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'cachekit\_denorm%';
 SELECT count(*) FROM cachekit_denorm_def;
 DROP TABLE customers, orders, lines, products, events, queries CASCADE;
 DROP AGGREGATE my_sum(int);
-DROP FUNCTION wrong, label, add_up;
-DROP PROCEDURE change;
+DROP FUNCTION wrong, label, add_up, changes;
+DROP PROCEDURE change, fill;

@@ -112,6 +112,23 @@ BEGIN
 	PERFORM expect('hit', probe(q));
 END $$;
 
+DO $$
+BEGIN
+	IF NOT at_least(18) THEN
+		RETURN;
+	END IF;
+	EXECUTE 'CREATE TABLE virt2 (id int, twice int GENERATED ALWAYS AS (id * 2) VIRTUAL, v int)';
+	PERFORM denorm_create('by_virt', 'SELECT twice, count(*) AS n, sum(v) AS v FROM virt2 GROUP BY twice', '{twice}');
+	PERFORM denorm_create('by_id', 'SELECT id, max(twice) AS t FROM virt2 GROUP BY id', '{id}');
+	INSERT INTO virt2 VALUES (1), (2), (2);
+	PERFORM expect('2', (SELECT n::text FROM by_virt WHERE twice = 4));
+	UPDATE virt2 SET id = id + 1, v = 7;
+	DELETE FROM virt2 WHERE id = 2;
+	PERFORM expect('0', (SELECT count(*)::text FROM denorm_verify('by_virt')));
+	PERFORM expect('0', (SELECT count(*)::text FROM denorm_verify('by_id')));
+	PERFORM denorm_drop('by_virt'), denorm_drop('by_id');
+END $$;
+
 -- 18: names for the grouping expressions
 DO $$
 BEGIN
@@ -121,6 +138,6 @@ BEGIN
 END $$;
 SELECT * FROM cache_check();
 SET client_min_messages = warning;
-DROP TABLE IF EXISTS item, virt, parent;
+DROP TABLE IF EXISTS item, virt, virt2, parent;
 DROP FUNCTION at_least, expect, cacheable;
 DROP SCHEMA oracle CASCADE;

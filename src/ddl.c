@@ -28,6 +28,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_subscription_rel.h"
 #include "commands/event_trigger.h"
@@ -123,6 +124,27 @@ family_change(Node *parsetree)
 				break;
 		}
 	return FAMILY_SAME;
+}
+
+/* NO INHERIT names the parent, which is nothing to the table any more. */
+static void
+former_parents_changed(Node *parsetree)
+{
+	ListCell   *lc;
+
+	if (!IsA(parsetree, AlterTableStmt))
+		return;
+	foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Oid			parent;
+
+		if (cmd->subtype != AT_DropInherit)
+			continue;
+		parent = RangeVarGetRelid(castNode(RangeVar, cmd->def), NoLock, true);
+		if (OidIsValid(parent))
+			ck_denorm_table_changed(parent, true);
+	}
 }
 
 static void
@@ -259,7 +281,12 @@ cachekit_on_ddl(PG_FUNCTION_ARGS)
 		subscriptions_changed();
 	else if (strstr(tag, "TABLE") != NULL || strstr(tag, "MATERIALIZED VIEW") != NULL ||
 			 strcmp(tag, "SELECT INTO") == 0)
-		relations_changed(family_change(((EventTriggerData *) fcinfo->context)->parsetree));
+	{
+		Node	   *parsetree = ((EventTriggerData *) fcinfo->context)->parsetree;
+
+		relations_changed(family_change(parsetree));
+		former_parents_changed(parsetree);
+	}
 	SPI_finish();
 	PG_RETURN_NULL();
 }

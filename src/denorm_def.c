@@ -29,6 +29,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
@@ -55,6 +56,8 @@
 #include "denorm_def.h"
 #include "denorm_paths.h"
 #include "depwalk.h"
+#include "fingerprint.h"
+#include "guc.h"
 #include "track.h"
 
 #define DEF_TABLE	"cachekit_denorm_def"
@@ -73,12 +76,17 @@ enum
 #define DEF_NATTS	DEF_SETTINGS
 
 #define MAX_KEY_COLUMNS	32
+#define SAFE_PATH	"pg_catalog, pg_temp"
 
-/* Settings that change what values look like, or mean; besides search_path. */
+/*
+ * Settings that change what values look like, or mean; besides search_path.
+ * They must be among those that ck_fingerprint_settings() reads.
+ */
 static const char *const captured[] = {
-	"DateStyle", "IntervalStyle", "TimeZone", "bytea_output",
+	"DateStyle", "IntervalStyle", "TimeZone", "array_nulls", "bytea_output",
 	"default_text_search_config", "extra_float_digits", "lc_monetary",
-	"lc_numeric", "lc_time", "xmlbinary", "xmloption"
+	"lc_numeric", "lc_time", "quote_all_identifiers", "timezone_abbreviations",
+	"transform_null_equals", "xmlbinary", "xmloption"
 };
 
 /* The targets that a relation is a source of, for this backend. */
@@ -746,6 +754,9 @@ check_source(Oid relid)
 		refuse(psprintf("system catalog %s", name));
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		refuse(psprintf("temporary table %s", name));
+	/* a crash would empty it, and not the target */
+	if (get_rel_persistence(relid) == RELPERSISTENCE_UNLOGGED)
+		refuse(psprintf("unlogged table %s", name));
 	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
 		refuse(psprintf("row security, which applies to table %s", name));
 }
@@ -807,12 +818,65 @@ ck_denorm_capture_settings(void)
 static void
 set_locally(const char *name, const char *value)
 {
-	const char *now = GetConfigOption(name, true, false);
-
-	if (now != NULL && strcmp(now, value) == 0)
-		return;
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Would a "name=value" change anything? */
+static bool
+differs(char *setting)
+{
+	char	   *equals = strchr(setting, '=');
+	const char *now;
+
+	*equals = '\0';
+	now = GetConfigOption(setting, true, false);
+	*equals = '=';
+	return now == NULL || strcmp(now, equals + 1) != 0;
+}
+
+/*
+ * Which of the captured settings differ from the session's?  Looking at each
+ * by its name is slow, so the answer is kept with what all of them look like.
+ */
+static void
+compare_settings(CkDenorm *denorm)
+{
+	StringInfo	seen = &denorm->settings_seen;
+
+	if (seen->data != NULL && ck_fingerprint_settings_are(seen->data) > 0)
+		return;
+	if (seen->data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(denorm->cxt);
+
+		initStringInfo(seen);
+		denorm->settings_differ = palloc(denorm->nsettings * sizeof(bool));
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(seen);
+	ck_fingerprint_settings(seen);
+	for (int i = 0; i < denorm->nsettings; i++)
+		denorm->settings_differ[i] = differs(denorm->settings[i]);
+}
+
+static void
+use_settings(CkDenorm *denorm)
+{
+	if (denorm->nsettings == 0)
+		return;					/* they are not known yet */
+	compare_settings(denorm);
+	for (int i = 0; i < denorm->nsettings; i++)
+	{
+		char	   *setting = denorm->settings[i];
+		char	   *equals = strchr(setting, '=');
+
+		if (!denorm->settings_differ[i])
+			continue;
+		*equals = '\0';
+		set_locally(setting, equals + 1);
+		*equals = '=';
+	}
 }
 
 /*
@@ -827,18 +891,13 @@ ck_denorm_enter(CkDenorm *denorm, CkDenormEnv *env)
 						   env->security | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
 	env->guc_nest = NewGUCNestLevel();
-	set_locally("search_path", "pg_catalog, pg_temp");
-	set_locally("row_security", "off");
-	set_locally("cachekit.mode", "off");
-	for (int i = 0; i < denorm->nsettings; i++)
-	{
-		char	   *setting = denorm->settings[i];
-		char	   *equals = strchr(setting, '=');
-
-		*equals = '\0';
-		set_locally(setting, equals + 1);
-		*equals = '=';
-	}
+	if (strcmp(namespace_search_path, SAFE_PATH) != 0)
+		set_locally("search_path", SAFE_PATH);
+	if (row_security)
+		set_locally("row_security", "off");
+	if (ck_guc_mode != CK_MODE_OFF)
+		set_locally("cachekit.mode", "off");
+	use_settings(denorm);
 }
 
 void

@@ -9,6 +9,7 @@
 #define CK_DENORM_DEF_H
 
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "utils/hsearch.h"
 
 #include "denorm_keys.h"
@@ -53,6 +54,8 @@ typedef struct CkDenorm
 	/* local to this backend */
 	MemoryContext cxt;
 	uint64		generation;		/* catalogs that it was made from */
+	StringInfoData settings_seen;	/* what the session's look like, */
+	bool	   *settings_differ;	/* and which of ours differ from these */
 	List	   *masks;			/* CkDenormMask */
 	SPIPlanPtr	insert;
 	SPIPlanPtr	update;

@@ -51,7 +51,9 @@
  * looks for its keys with a snapshot taken afterwards.  Paths are walked edge
  * by edge ("round"), each with a snapshot taken after the locks of the one
  * before.  If neither's path leads over the other's occurrence, both find all
- * of their common keys, and lock those.
+ * of their common keys, and lock those.  Rounds are ordered by the way that is
+ * left to the key, for entering an occurrence as for leaving it, so that
+ * statements do not deadlock over edges.
  *
  * Catalog reads only.  All is allocated in the current memory context.
  *
@@ -70,6 +72,7 @@
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
@@ -130,6 +133,7 @@ typedef struct Edge
 	Occurrence *to;
 	List	   *equalities;
 	uint64		salt;
+	int			rank;			/* greater than that of whatever follows it on a path */
 } Edge;
 
 /* A key column is this expression of that occurrence. */
@@ -186,17 +190,44 @@ row_determined(Query *query, TargetEntry *tle)
 static List *trace_expr(Level *level, Node *expr);
 static List *trace_column(Level *level, AttrNumber attno);
 
-/* The leaf queries of a set operation. */
-static void
-set_operation_arms(Level *level, Node *node, List **arms)
+/* Of the type and collation that a set operation gives to its column. */
+static bool
+coerce_traced(Traced *traced, Oid type, Oid collation)
 {
-	if (IsA(node, SetOperationStmt))
+	if (exprCollation(traced->expr) != collation)
+		return false;
+	if (exprType(traced->expr) == type)
+		return true;
+	traced->expr = coerce_to_common_type(NULL, traced->expr, type, "set operation");
+	exprSetCollation(traced->expr, collation);
+	return !traced->occ->nullable || !contain_nonstrict_functions(traced->expr);
+}
+
+/* A column of a part of a set operation; NIL if not every arm has it. */
+static List *
+trace_part(Level *level, Node *node, AttrNumber attno)
+{
+	SetOperationStmt *operation = (SetOperationStmt *) node;
+	List	   *left;
+	List	   *right;
+	ListCell   *lc;
+
+	if (IsA(node, RangeTblRef))
 	{
-		set_operation_arms(level, ((SetOperationStmt *) node)->larg, arms);
-		set_operation_arms(level, ((SetOperationStmt *) node)->rarg, arms);
+		Level	   *arm = level->sub[((RangeTblRef *) node)->rtindex];
+
+		return arm ? trace_column(arm, attno) : NIL;
 	}
-	else
-		*arms = lappend(*arms, level->sub[((RangeTblRef *) node)->rtindex]);
+	left = trace_part(level, operation->larg, attno);
+	right = trace_part(level, operation->rarg, attno);
+	if (left == NIL || right == NIL)
+		return NIL;
+	left = list_concat(left, right);
+	foreach(lc, left)
+		if (!coerce_traced(lfirst(lc), list_nth_oid(operation->colTypes, attno - 1),
+						   list_nth_oid(operation->colCollations, attno - 1)))
+			return NIL;
+	return left;
 }
 
 /* Column attno of a level's result, as expressions over occurrences. */
@@ -210,22 +241,9 @@ trace_column(Level *level, AttrNumber attno)
 		return NIL;
 	if (query->setOperations)
 	{
-		List	   *arms = NIL;
-		List	   *result = NIL;
-		ListCell   *lc;
-
 		if (query->limitCount || query->limitOffset)
 			return NIL;
-		set_operation_arms(level, query->setOperations, &arms);
-		foreach(lc, arms)
-		{
-			List	   *traced = lfirst(lc) ? trace_column(lfirst(lc), attno) : NIL;
-
-			if (traced == NIL)
-				return NIL;
-			result = list_concat(result, traced);
-		}
-		return result;
+		return trace_part(level, query->setOperations, attno);
 	}
 	tle = get_tle_by_resno(query->targetList, attno);
 	if (tle == NULL || tle->resjunk || !row_determined(query, tle))
@@ -233,6 +251,14 @@ trace_column(Level *level, AttrNumber attno)
 	return trace_expr(level, (Node *) tle->expr);
 }
 
+/* Is the column computed when it is read, so that changed rows lack it? */
+static bool
+is_virtual(Oid relid, AttrNumber attno)
+{
+	return get_attgenerated(relid, attno) == ATTRIBUTE_GENERATED_VIRTUAL;
+}
+
+/* A column of some item, as expressions over occurrences. */
 static List *
 trace_var(Level *level, Var *var)
 {
@@ -249,7 +275,7 @@ trace_var(Level *level, Var *var)
 	{
 		Traced	   *traced;
 
-		if (var->varattno <= 0)
+		if (var->varattno <= 0 || is_virtual(rte->relid, var->varattno))
 			return NIL;
 		traced = palloc(sizeof(Traced));
 		traced->occ = level->occ[var->varno];
@@ -975,11 +1001,12 @@ alias_of(Occurrence *occ, Occurrence *start)
 	return occ == start ? pstrdup("d") : psprintf("r%d", occ->id);
 }
 
+/* With casts, since the value is to have the type that the expression has. */
 static char *
 expression_text(Node *expr, Occurrence *occ, Occurrence *start)
 {
 	return deparse_expression(expr, deparse_context_for(alias_of(occ, start), occ->relid),
-							  true, false);
+							  true, true);
 }
 
 /* An operator as SQL writes it, whatever the search path is. */
@@ -1064,7 +1091,7 @@ edge_salt(Edge *edge)
  * the changed rows are; else of its start, at the end of the way there.
  */
 static CkDenormLock *
-make_lock(Edge *edge, bool entering, Reached *way, Occurrence *start)
+make_lock(Edge *edge, bool entering, Reached *way, Occurrence *start, int round)
 {
 	CkDenormLock *lock = palloc0(sizeof(CkDenormLock));
 	Occurrence *side = entering ? edge->to : edge->from;
@@ -1072,7 +1099,7 @@ make_lock(Edge *edge, bool entering, Reached *way, Occurrence *start)
 	ListCell   *lc;
 
 	lock->salt = edge_salt(edge);
-	lock->round = way ? way->depth : 0;
+	lock->round = round;
 	lock->ncols = list_length(edge->equalities);
 	lock->hashers = palloc0(lock->ncols * sizeof(Oid));
 	lock->collations = palloc0(lock->ncols * sizeof(Oid));
@@ -1187,6 +1214,14 @@ plan_steps(Route *route)
 	return steps;
 }
 
+/* The type without a length: "character" would be one of 1. */
+static char *
+type_text(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN |
+								FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 static char *
 keys_statement(Route *route, Query *query)
 {
@@ -1204,10 +1239,45 @@ keys_statement(Route *route, Query *query)
 
 		appendStringInfo(&buf, "%s CAST(%s AS %s)", foreach_current_index(lc) ? "," : "",
 						 expression_text(anchor->expr, anchor->occ, route->occ),
-						 format_type_be_qualified(type));
+						 type_text(type));
 	}
 	append_from(&buf, route->ends, route->occ);
 	return buf.data;
+}
+
+/*
+ * All statements lock edges in one order, the greatest rank first.  Where
+ * paths run against each other there is none, and they may deadlock.
+ */
+static void
+rank_edges(List *plans)
+{
+	bool		more = true;
+
+	for (int pass = 0; more && pass < MAX_DEPTH; pass++)
+	{
+		ListCell   *lc;
+		ListCell   *lc2;
+
+		more = false;
+		foreach(lc, plans)
+			foreach(lc2, ((Route *) lfirst(lc))->ends)
+				for (Reached *at = lfirst(lc2); at->by && at->before->by; at = at->before)
+					if (at->before->by->rank <= at->by->rank)
+					{
+						at->before->by->rank = at->by->rank + 1;
+						more = true;
+					}
+	}
+}
+
+/* When a step's edge is locked; in any case after the one before it. */
+static int
+step_round(Reached *at)
+{
+	int			round = -at->by->rank;
+
+	return at->before->by ? Max(round, step_round(at->before) + 1) : round;
 }
 
 /* Locks for entering this occurrence, and for its own way. */
@@ -1230,12 +1300,14 @@ plan_locks(Route *route, List *plans)
 		}
 	}
 	foreach(lc, entering)
-		locks = lappend(locks, make_lock(lfirst(lc), true, NULL, route->occ));
+		locks = lappend(locks, make_lock(lfirst(lc), true, NULL, route->occ,
+										 -((Edge *) lfirst(lc))->rank));
 	foreach(lc, plan_steps(route))
 	{
 		Reached    *at = lfirst(lc);
 
-		locks = lappend(locks, make_lock(at->by, false, at->before, route->occ));
+		locks = lappend(locks, make_lock(at->by, false, at->before, route->occ,
+										 step_round(at)));
 	}
 	list_sort(locks, compare_rounds);
 	return locks;
@@ -1300,6 +1372,7 @@ ck_denorm_paths(Query *query, List *key)
 	result->scope = common_scope(plans, key);
 	foreach(lc, plans)
 		restrict_plan(lfirst(lc), result->scope);
+	rank_edges(plans);
 	foreach(lc, plans)
 	{
 		CkDenormSource *source = make_source(lfirst(lc), plans, query);

@@ -773,7 +773,7 @@ digest(CkDenorm *denorm, Snapshot snapshot)
 
 	PushActiveSnapshot(snapshot);
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*)::text || ' ' ||"
-							 " pg_catalog.sum(pg_catalog.hashtextextended(x::text, 0))"
+							 " pg_catalog.sum(pg_catalog.hashtextextended((x.*)::text, 0))"
 							 " FROM %s x", ck_denorm_name(denorm->view)),
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not compute a denormalized table");
@@ -817,33 +817,4 @@ ck_denorm_refresh_all(CkDenorm *denorm)
 	PopActiveSnapshot();
 	ck_progress_end();
 	return written;
-}
-
-/*
- * Fill an empty target.  SPI must be connected.
- */
-int64
-ck_denorm_build(CkDenorm *denorm)
-{
-	CkDenormEnv env;
-	SPIPlanPtr	plan;
-	int64		rows;
-
-	ck_denorm_enter(denorm, &env);
-	ck_denorm_lock_target(denorm, true);
-	CommandCounterIncrement();
-	ck_progress_start(denorm->target, CK_PHASE_BUILDING, 0);
-	plan = SPI_prepare(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s x",
-								ck_denorm_name(denorm->target), column_list(denorm, ""),
-								column_list(denorm, "x."), ck_denorm_name(denorm->view)),
-					   0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the build of a denormalized table");
-	if (SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot,
-							 false, true, 0) < 0)
-		elog(ERROR, "could not fill a denormalized table");
-	rows = SPI_processed;
-	ck_progress_end();
-	ck_denorm_leave(&env);
-	return rows;
 }

@@ -180,9 +180,13 @@ delta_clause(Oid source, int rows)
 
 	initStringInfo(&columns);
 	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->attgenerated != ATTRIBUTE_GENERATED_VIRTUAL)
 			appendStringInfo(&columns, "%s%s", columns.len ? ", " : "",
-							 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));
+							 quote_identifier(NameStr(att->attname)));
+	}
 	RelationClose(rel);
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "WITH " CK_DENORM_DELTA " AS (");

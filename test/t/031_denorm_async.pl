@@ -216,6 +216,20 @@ until_true(q{SELECT phase = 'refreshing' AND target = 'd'::regclass AND rows_don
 $lock->quit;
 $slow->query_safe('SELECT 1');
 is(sql(q{SELECT count(*) FROM cachekit_progress}), '0', 'and its end');
+
+# And of a build, of a table that nobody else sees.
+$lock = $node->background_psql('postgres', on_error_stop => 1);
+$lock->query_safe(q{SELECT pg_advisory_lock(4712)});
+$slow->query_safe(q{SET cachekit.debug_point = 'denorm_building:4712'});
+$slow->query_until(qr/started/,
+	"\\echo started\nSELECT denorm_create('built', 'SELECT id, g FROM t', '{id}');\n");
+until_true(q{SELECT phase = 'building' AND rows_done > 0 FROM cachekit_progress},
+	'a build shows its progress');
+$lock->quit;
+$slow->query_safe('SELECT 1');
+is(sql(q{SELECT count(*) FROM cachekit_progress}), '0', 'and its end');
+is(sql(q{SELECT count(*) FROM denorm_verify('built')}), '0', 'it is true');
+sql(q{SELECT denorm_drop('built')});
 $slow->quit;
 
 # Dump and restore: definitions, triggers, and what is queued.
