@@ -368,6 +368,7 @@ lock_edges(Change *change)
 		}
 		PopActiveSnapshot();
 		ck_denorm_lock_values(change->denorm, CK_DENORM_LOCK_EDGE, hashes, n);
+		CK_DEBUG_POINT("denorm_round");
 	}
 }
 

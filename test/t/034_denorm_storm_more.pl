@@ -237,8 +237,12 @@ for my $insert ('ca SELECT 1 + (:a + i * :s) % 8, (:b + i) % 4', 'oa SELECT 1 + 
 		  . "INSERT INTO $insert FROM generate_series(1, 4) i;\nROLLBACK;\n");
 	push @single, '-f', $file;
 }
-$node->command_like([ 'pgbench', '-n', '-t', 60, '-c', 8, '-h', $node->host, '-p', $node->port, @single, 'postgres' ],
-	qr/actually processed: 480\/480/, 'single statements do not deadlock');
+{
+	local $ENV{PGOPTIONS} = '-c cachekit.debug_delay=3000';
+
+	$node->command_like([ 'pgbench', '-n', '-t', 30, '-c', 8, '-h', $node->host, '-p', $node->port, @single, 'postgres' ],
+		qr/actually processed: 240\/240/, 'single statements do not deadlock');
+}
 is(wrong(), '', 'and change nothing when rolled back');
 is($node->safe_psql('postgres', q{SELECT sum(pending), sum(set_aside) FROM cachekit_denorm}),
 	'0|0', 'nothing is left in the queue');
