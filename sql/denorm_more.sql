@@ -3,38 +3,10 @@
 -- change the target is what the query returns, whatever the mode.
 --
 SET client_min_messages = warning;
-CREATE TABLE queries (name text PRIMARY KEY, key text[], query text);
--- what denorm_verify() finds, and where the table is not the query's result
-CREATE FUNCTION wrong() RETURNS TABLE (name text, problem text) LANGUAGE plpgsql AS $$
-DECLARE
-	q record;
-BEGIN
-	FOR q IN SELECT * FROM queries LOOP
-		RETURN QUERY SELECT q.name, v.key::text || ' ' || v.problem FROM denorm_verify(q.name::regclass) v;
-		RETURN QUERY EXECUTE format('SELECT %L, r || '' extra'' FROM
-			(SELECT row_::text FROM %I row_ EXCEPT ALL SELECT row_::text FROM (%s) row_) x (r)', q.name, q.name, q.query);
-		RETURN QUERY EXECUTE format('SELECT %L, r || '' missing'' FROM
-			(SELECT row_::text FROM (%s) row_ EXCEPT ALL SELECT row_::text FROM %I row_) x (r)', q.name, q.query, q.name);
-	END LOOP;
-END $$;
-CREATE PROCEDURE change(VARIADIC statements text[]) LANGUAGE plpgsql AS $$
-DECLARE
-	s text;
-	w record;
-BEGIN
-	FOREACH s IN ARRAY statements LOOP
-		EXECUTE s;
-		COMMIT;
-		IF NOT denorm_wait() THEN
-			RAISE WARNING '%: not applied', s;
-		END IF;
-		FOR w IN SELECT * FROM wrong() LOOP
-			RAISE WARNING '%: % %', s, w.name, w.problem;
-		END LOOP;
-		COMMIT;
-	END LOOP;
-END $$;
-
+\set ECHO none
+\set QUIET on
+\i sql/denorm.part.sql
+\set ECHO all
 -- types of keys, and of the columns that lead to them
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE pair AS (a int, b text);

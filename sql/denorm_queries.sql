@@ -3,6 +3,10 @@
 -- source the target is what the query returns.
 --
 SET client_min_messages = warning;
+\set ECHO none
+\set QUIET on
+\i sql/denorm.part.sql
+\set ECHO all
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, region text);
 CREATE TABLE orders (id int PRIMARY KEY, customer_id int REFERENCES customers ON DELETE CASCADE ON UPDATE CASCADE,
 	status text NOT NULL, total numeric, at date NOT NULL);
@@ -29,7 +33,6 @@ CREATE PROCEDURE fill() LANGUAGE sql AS $$
 $$;
 CALL fill();
 
-CREATE TABLE queries (name text PRIMARY KEY, key text[], query text);
 INSERT INTO queries VALUES
 ('d_left', '{id}', 'SELECT c.id, c.name, count(o.id) AS n, sum(o.total) AS total, min(o.at), max(o.at) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.id'),
 ('d_plain', '{id}', 'SELECT o.id, c.name, o.total * 2 AS twice FROM orders o JOIN customers c ON c.id = o.customer_id'),
@@ -78,44 +81,8 @@ SELECT count(denorm_create(name, query, key)) FROM queries;
 SELECT target, key, recomputed_by, full_for, (SELECT count(*) FROM pg_index WHERE indrelid = target AND indisunique) AS unique
 FROM cachekit_denorm ORDER BY target::text COLLATE "C";
 
--- what denorm_verify() finds, and where the table is not the query's result
-CREATE FUNCTION wrong() RETURNS TABLE (name text, problem text) LANGUAGE plpgsql AS $$
-DECLARE
-	q record;
-BEGIN
-	FOR q IN SELECT * FROM queries LOOP
-		RETURN QUERY SELECT q.name, v.key::text || ' ' || v.problem FROM denorm_verify(q.name::regclass) v;
-		RETURN QUERY EXECUTE format('SELECT %L, r || '' extra'' FROM
-			(SELECT row_::text FROM %I row_ EXCEPT ALL SELECT row_::text FROM (%s) row_) x (r)', q.name, q.name, q.query);
-		RETURN QUERY EXECUTE format('SELECT %L, r || '' missing'' FROM
-			(SELECT row_::text FROM (%s) row_ EXCEPT ALL SELECT row_::text FROM %I row_) x (r)', q.name, q.query, q.name);
-	END LOOP;
-END $$;
 SELECT * FROM wrong();
 
--- one statement at a time, each a transaction
-CREATE PROCEDURE change(VARIADIC statements text[]) LANGUAGE plpgsql AS $$
-DECLARE
-	s text;
-	w record;
-BEGIN
-	FOREACH s IN ARRAY statements LOOP
-		EXECUTE s;
-		IF NOT EXISTS (SELECT FROM cachekit_denorm WHERE mode <> 'immediate') THEN
-			FOR w IN SELECT * FROM wrong() LOOP
-				RAISE WARNING 'at once, %: % %', s, w.name, w.problem;
-			END LOOP;
-		END IF;
-		COMMIT;
-		IF NOT denorm_wait() THEN
-			RAISE WARNING '%: not applied', s;
-		END IF;
-		FOR w IN SELECT * FROM wrong() LOOP
-			RAISE WARNING '%: % %', s, w.name, w.problem;
-		END LOOP;
-		COMMIT;
-	END LOOP;
-END $$;
 CREATE FUNCTION changes() RETURNS text[] LANGUAGE sql AS $f$ SELECT ARRAY[
 	'INSERT INTO orders VALUES (101, 3, ''open'', 99, ''2024-01-15''), (102, 3, ''open'', NULL, ''2024-01-15''), (103, NULL, ''done'', 5, ''2024-03-01'')',
 	'INSERT INTO lines VALUES (101, 1, 3, 4), (102, 1, 99, NULL)',

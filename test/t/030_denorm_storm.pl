@@ -11,10 +11,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CacheTest;
+use DenormStorm;
 
 my $bursts = $ENV{STORM_BURSTS} // 8;
 my $node = new_node('storm', "deadlock_timeout = 20ms\n");	# in the mode of CACHEKIT_MODE
-my $scripts = $node->basedir;
 
 $node->start;
 $node->safe_psql('postgres', q{
@@ -100,84 +100,14 @@ INSERT INTO k VALUES (:b, :a / 2) ON CONFLICT DO NOTHING;',
 UPDATE o SET v = v + 1, c = :a WHERE id = :b;
 ROLLBACK;');
 
-# One file for each transaction and isolation level.
-my %files;
-for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
-{
-	for my $name (sort keys %storm)
-	{
-		my $file = "$scripts/$name-" . lc(substr $level, 0, 4) . '.sql';
-
-		append_to_file($file, "BEGIN ISOLATION LEVEL $level;$storm{$name}\n"
-			  . ($storm{$name} =~ /ROLLBACK;/ && $name eq 'nothing' ? '' : "COMMIT;\n"));
-		push @{ $files{$level} }, '-f', $file;
-	}
-}
-
-my $aborted = '';				# complaints of clients that gave up
-
-# storm(TRANSACTIONS-OF-EACH, CLIENTS-BY-LEVEL): how many committed
-sub storm
-{
-	my ($number, %clients) = @_;
-	my @running;
-	my $sum = 0;
-
-	for my $level (sort keys %clients)
-	{
-		my ($out, $err) = ('', '');
-		my $run = IPC::Run::start(
-			[ 'pgbench', '-n', '-t', $number, '-c', $clients{$level}, '--max-tries=100',
-			  '-h', $node->host, '-p', $node->port, @{ $files{$level} }, 'postgres' ],
-			'>', \$out, '2>', \$err);
-
-		push @running, [ $run, \$out, \$err ];
-	}
-	for (@running)
-	{
-		my ($run, $out, $err) = @$_;
-
-		$run->finish;
-		$aborted .= $$err if $$err =~ /abort|fatal/i;
-		$sum += $1 if $$out =~ /actually processed: (\d+)/;
-	}
-	return $sum;
-}
-
-# All that is wrong in any target.
-sub wrong
-{
-	$node->safe_psql('postgres', q{SELECT denorm_wait()});
-	return $node->safe_psql('postgres', q{
-		SELECT d.target, v.* FROM cachekit_denorm d, denorm_verify(d.target) v});
-}
+write_storm($node, \%storm, { nothing => '' });
 
 my %all = ('READ COMMITTED' => 4, 'REPEATABLE READ' => 2, 'SERIALIZABLE' => 2);
 
-# Later changes of a key repair what was missed before, so look often.
-sub storms
-{
-	my ($label) = @_;
-	my $n = 0;
-	my $bad = '';
-
-	for (1 .. $bursts)
-	{
-		$n += storm(25, %all);
-		$bad = wrong();
-		last if $bad ne '';
-	}
-	is($bad, '', "$label: every target is true");
-	is($aborted, '', "$label: nobody failed for good");
-	cmp_ok($n, '>', 50, "$label: the storm went through");
-	note "$label: $n transactions";
-	return;
-}
-
-storms('at full speed');
+storms($node, 'at full speed', $bursts, 25, %all);
 $node->safe_psql('postgres', "LOAD 'cachekit';\nALTER SYSTEM SET cachekit.debug_delay = 2000");
 $node->reload;
-storms('with delays everywhere');
+storms($node, 'with delays everywhere', $bursts, 25, %all);
 is($node->safe_psql('postgres', q{SELECT sum(pending), sum(set_aside) FROM cachekit_denorm}),
 	'0|0', 'nothing is left in the queue');
 sound($node, 'afterwards');
@@ -196,14 +126,14 @@ for my $fault (sort keys %controls)
 	for my $try (1 .. 60)
 	{
 		local $ENV{PGOPTIONS} = "-c cachekit.debug_fault=$fault -c cachekit.debug_delay=3000";
-		storm(4, %{ $controls{$fault} });
+		storm($node, 4, %{ $controls{$fault} });
 		delete local $ENV{PGOPTIONS};
-		$found = wrong();
+		$found = wrong($node);
 		last if $found ne '';
 	}
 	isnt($found, '', "the storm finds out $fault");
 	$node->safe_psql('postgres', q{SELECT denorm_refresh(target) FROM cachekit_denorm});
-	is(wrong(), '', "a refresh repairs it");
+	is(wrong($node), '', "a refresh repairs it");
 }
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC:|leak|terminated by signal/, 'log');

@@ -12,10 +12,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CacheTest;
+use DenormStorm;
 
 my $bursts = $ENV{STORM_BURSTS} // 2;
 my $node = new_node('storm', "deadlock_timeout = 20ms\n");	# in the mode of CACHEKIT_MODE
-my $scripts = $node->basedir;
 
 $node->start;
 $node->safe_psql('postgres', q{
@@ -113,98 +113,24 @@ UPDATE o SET c = :a WHERE id = :b;
 DELETE FROM l WHERE id = :b;');
 my %ends = (nothing => 'ROLLBACK;', prepared => 'PREPARE TRANSACTION \':g\';' . "\nCOMMIT PREPARED ':g';");
 
-# One file for each transaction and isolation level; and those that are rare.
-my %files;
-for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
-{
-	for my $name (sort keys %storm)
-	{
-		my $file = "$scripts/$name-" . lc(substr $level, 0, 4) . '.sql';
-
-		append_to_file($file, "BEGIN ISOLATION LEVEL $level;$storm{$name}\n"
-			  . ($ends{$name} // 'COMMIT;') . "\n");
-		push @{ $files{$level} }, '-f', $file;
-	}
-}
+write_storm($node, \%storm, \%ends);
 my %rare = (
 	truncate => "BEGIN;\nTRUNCATE l;\nINSERT INTO l SELECT i, 1 + i % 30, i FROM generate_series(1, 60) i;\nCOMMIT;",
 	refresh => "SELECT denorm_refresh('k1');\nSELECT denorm_refresh('w1');",
 	modes => "\\set m random(1, 3)\nSELECT denorm_set_mode(t::regclass, (ARRAY['immediate', 'deferred', 'async'])[:m])"
 	  . " FROM unnest(ARRAY['k4', 't2', 'w1', 'k6']) t;",
 	attach => "BEGIN;\nALTER TABLE o DETACH PARTITION o_0;\nALTER TABLE o ATTACH PARTITION o_0 DEFAULT;\nCOMMIT;");
-for my $name (sort keys %rare)
-{
-	append_to_file("$scripts/$name.sql", "$rare{$name}\n");
-	push @{ $files{rare} }, '-f', "$scripts/$name.sql";
-}
-
-my $aborted = '';				# complaints of clients that gave up
-
-# storm(TRANSACTIONS-OF-EACH, CLIENTS-BY-LEVEL): how many committed
-sub storm
-{
-	my ($number, %clients) = @_;
-	my @running;
-	my $sum = 0;
-
-	for my $level (sort keys %clients)
-	{
-		my ($out, $err) = ('', '');
-		my $run = IPC::Run::start(
-			[ 'pgbench', '-n', '-t', $number, '-c', $clients{$level}, '--max-tries=100',
-			  '-h', $node->host, '-p', $node->port, @{ $files{$level} }, 'postgres' ],
-			'>', \$out, '2>', \$err);
-
-		push @running, [ $run, \$out, \$err ];
-	}
-	for (@running)
-	{
-		my ($run, $out, $err) = @$_;
-
-		$run->finish;
-		$aborted .= $$err if $$err =~ /abort|fatal/i;
-		$sum += $1 if $$out =~ /actually processed: (\d+)/;
-	}
-	return $sum;
-}
-
-# All that is wrong in any target.
-sub wrong
-{
-	$node->safe_psql('postgres', q{SELECT denorm_wait()});
-	return $node->safe_psql('postgres', q{
-		SELECT d.target, v.* FROM cachekit_denorm d, denorm_verify(d.target) v});
-}
-
-# Later changes of a key repair what was missed before, so look often.
-sub storms
-{
-	my ($label, %clients) = @_;
-	my $n = 0;
-	my $bad = '';
-
-	for (1 .. $bursts)
-	{
-		$n += storm(12, %clients);
-		$bad = wrong();
-		last if $bad ne '';
-	}
-	is($bad, '', "$label: every target is true");
-	is($aborted, '', "$label: nobody failed for good");
-	cmp_ok($n, '>', 30, "$label: the storm went through");
-	note "$label: $n transactions";
-	return;
-}
+add_script($node, 'rare', $_, $rare{$_}) for sort keys %rare;
 
 my %levels = ('READ COMMITTED' => 3, 'REPEATABLE READ' => 2, 'SERIALIZABLE' => 1);
 
-storms('rows', %levels);
-storms('and tables', %levels, 'rare' => 1);
+storms($node, 'rows', $bursts, 12, %levels);
+storms($node, 'and tables', $bursts, 12, %levels, 'rare' => 1);
 # all targets in one mode
 for my $mode ('immediate', 'async', 'deferred')
 {
 	$node->safe_psql('postgres', "SELECT denorm_set_mode(target, '$mode') FROM cachekit_denorm");
-	storms($mode, %levels);
+	storms($node, $mode, $bursts, 12, %levels);
 }
 
 # Single statements that change several keys, found over several tables, do not
@@ -231,19 +157,18 @@ my @single;
 for my $insert ('ca SELECT 1 + (:a + i * :s) % 8, (:b + i) % 4', 'oa SELECT 1 + (:a + i * :s) % 20, 1 + (:b + i * :s) % 8',
 	'la SELECT 1 + (:a + i * :s) % 20, 1')
 {
-	my $file = "$scripts/single-" . substr($insert, 0, 2) . '.sql';
-
-	append_to_file($file, "\\set a random(1, 20)\n\\set b random(1, 20)\n\\set s random(1, 5)\nBEGIN;\n"
-		  . "INSERT INTO $insert FROM generate_series(1, 4) i;\nROLLBACK;\n");
-	push @single, '-f', $file;
+	push @single, '-f', add_script($node, 'single', 'single-' . substr($insert, 0, 2),
+		"\\set a random(1, 20)\n\\set b random(1, 20)\n\\set s random(1, 5)\nBEGIN;\n"
+		  . "INSERT INTO $insert FROM generate_series(1, 4) i;\nROLLBACK;");
 }
 {
 	local $ENV{PGOPTIONS} = '-c cachekit.debug_delay=3000';
 
+	# without a second try
 	$node->command_like([ 'pgbench', '-n', '-t', 30, '-c', 8, '-h', $node->host, '-p', $node->port, @single, 'postgres' ],
 		qr/actually processed: 240\/240/, 'single statements do not deadlock');
 }
-is(wrong(), '', 'and change nothing when rolled back');
+is(wrong($node), '', 'and change nothing when rolled back');
 is($node->safe_psql('postgres', q{SELECT sum(pending), sum(set_aside) FROM cachekit_denorm}),
 	'0|0', 'nothing is left in the queue');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_prepared_xacts}), '0', 'nothing is left prepared');
