@@ -19,15 +19,14 @@
 #include "postgres.h"
 
 #include "commands/explain.h"
-#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 
 #include "commands.h"
+#include "denorm_queue.h"
 #include "guc.h"
 #include "keys.h"
 #include "planner.h"
 #include "scan.h"
-#include "worker.h"
 
 ProcessUtility_hook_type ck_commands_next_utility = NULL;
 ExecutorStart_hook_type ck_commands_next_start = NULL;
@@ -67,7 +66,7 @@ next_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		(statement, text, read_only_tree, context, params, environment, dest,
 		 completion);
 	if (prepared)
-		ck_worker_call(MyDatabaseId);
+		ck_denorm_prepared_committed();
 }
 
 /* ProcessUtility_hook */

@@ -54,6 +54,7 @@
 #include "debug_point.h"
 #include "denorm_queue.h"
 #include "denorm_refresh.h"
+#include "extension.h"
 #include "guc.h"
 #include "track.h"
 #include "worker.h"
@@ -260,6 +261,18 @@ queue_pages(void)
 
 	table_close(rel, AccessShareLock);
 	return blocks;
+}
+
+/*
+ * A prepared transaction has been committed in this database, of which no
+ * callback tells: call a worker, if there may be rows for it.  In a transaction.
+ */
+void
+ck_denorm_prepared_committed(void)
+{
+	ck_track_use_namespace(ck_extension_namespace());
+	if (OidIsValid(ck_denorm_table(QUEUE_TABLE)) && queue_pages() > 0)
+		ck_worker_call(MyDatabaseId);
 }
 
 /*

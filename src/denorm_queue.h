@@ -19,5 +19,6 @@ extern void ck_denorm_forget_queue(Oid target);
 extern void ck_denorm_release_aside(Oid target);
 extern int64 ck_denorm_drain_all(Oid target);
 extern bool ck_denorm_queue_waits(void);
+extern void ck_denorm_prepared_committed(void);
 
 #endif							/* CK_DENORM_QUEUE_H */

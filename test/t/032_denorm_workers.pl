@@ -71,6 +71,17 @@ until_true($done, 'COMMIT PREPARED calls one')
 sql(q{SELECT denorm_wait()});
 is(sql(q{SELECT * FROM denorm_verify('d')}), '', 'the target is true');
 
+# There, and only there: without a queue no worker is started for it.
+$node->safe_psql('postgres', 'CREATE DATABASE quiet');
+is( $node->safe_psql('quiet', q{
+	CREATE EXTENSION cachekit;
+	BEGIN;
+	CREATE TABLE t (id int);
+	PREPARE TRANSACTION 'q';
+	COMMIT PREPARED 'q';
+	SELECT count(*) FROM cachekit_workers WHERE datname = 'quiet'}),
+	'0', 'COMMIT PREPARED calls none without a queue');
+
 # Keys whose text depends on settings are queued under those of the definition.
 sql(q{SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo';
 	UPDATE t SET at = '2024-05-06 07:08:09.123456+00' WHERE id < 4});
