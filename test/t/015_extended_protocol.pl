@@ -164,6 +164,16 @@ same('own writes between two parts', sub {
 	return (@all, $c->query('ROLLBACK'), $c->query($hint . $list));
 });
 
+same('a table is in use while its rows are asked for in parts', sub {
+	my ($c, $hint) = @_;
+	my @all = $c->query($hint . $list);
+
+	push @all, $c->query('BEGIN');
+	push @all, $c->parse('', $hint . $list)->bind('p', '', 0)->execute('p', 2)->sync;
+	push @all, $c->query('ALTER TABLE acc ADD more int'), $c->query('ROLLBACK');
+	return @all;
+}, hits => 1, misses => 1, errors => 1);
+
 same('an error between two parts', sub {
 	my ($c, $hint) = @_;
 	my @all = $c->query('BEGIN');
