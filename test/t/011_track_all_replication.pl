@@ -12,13 +12,9 @@ use Test::More;
 
 use CacheTest;
 
-my $from = PostgreSQL::Test::Cluster->new('publisher');
-$from->init(allows_streaming => 'logical');
-$from->append_conf('postgresql.conf',
-	"max_prepared_transactions = 10\nlogical_decoding_work_mem = 64kB\n");
-$from->start;
-my $to = new_node('subscriber', "cachekit.track = all\n");
-$to->start;
+my ($from, $to) = new_publication(
+	"max_prepared_transactions = 10\nlogical_decoding_work_mem = 64kB\n",
+	"cachekit.track = all\n");
 
 my $tables = q{
 	CREATE TABLE t (id int PRIMARY KEY, v int);

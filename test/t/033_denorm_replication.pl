@@ -11,11 +11,7 @@ use Test::More;
 
 use CacheTest;
 
-my $from = PostgreSQL::Test::Cluster->new('publisher');
-$from->init(allows_streaming => 'logical');
-$from->start;
-my $to = new_node('subscriber');	# in the mode of CACHEKIT_MODE
-$to->start;
+my ($from, $to) = new_publication();
 
 my $tables = q{
 	CREATE TABLE c (id int PRIMARY KEY, r text);

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node compared answer_is counters is_hit wait_blocked
+our @EXPORT = qw(new_node new_publication compared answer_is counters is_hit wait_blocked
   sound take_xid);
 
 # new_node(NAME, MORE-SETTINGS, INIT-OPTIONS...): not started.
@@ -26,6 +26,20 @@ sub new_node
 	$node->append_conf('postgresql.conf', slurp_file("test/$mode.conf"));
 	$node->append_conf('postgresql.conf', "autovacuum = off\n" . ($conf // ''));
 	return $node;
+}
+
+# new_publication(SETTINGS-OF-THE-PUBLISHER, AND-OF-THE-SUBSCRIBER): both, started;
+# the latter in the memory mode.
+sub new_publication
+{
+	my ($publishing, $subscribing) = @_;
+	my $from = PostgreSQL::Test::Cluster->new('publisher');
+	my $to = new_node('subscriber', $subscribing);
+
+	$from->init(allows_streaming => 'logical');
+	$from->append_conf('postgresql.conf', $publishing // '');
+	$_->start for $from, $to;
+	return ($from, $to);
 }
 
 # One statement, hence one snapshot: "cached|direct".
