@@ -141,15 +141,6 @@ item_of_slot(uint32 page, int slot)
 }
 
 /*
- * Is an item worth a place?  Not one in the small queue that was never used.
- */
-static bool
-is_worthy(CkItem *item)
-{
-	return ck_item_queue(item) == CK_QUEUE_MAIN || ck_item_freq(item) > 0;
-}
-
-/*
  * What emptying a page costs: pieces, those to be moved counting fivefold.
  * -1: it can not be emptied.
  */
@@ -168,7 +159,7 @@ page_loss(uint32 page)
 			continue;
 		if (ck_item_queue(item) == CK_QUEUE_NONE || ck_item_refs(item) > 1)
 			return -1;
-		loss += is_worthy(item) ? 5 : 1;
+		loss += ck_item_worthy(item) ? 5 : 1;
 	}
 	return loss;
 }
@@ -245,7 +236,7 @@ empty_page(uint32 page, bool sparse, const CkEvictOps *ops)
 			continue;
 		if (ck_item_queue(item) == CK_QUEUE_NONE)
 			return false;
-		if (movable && (sparse || is_worthy(item)) && move_out(page, i, ops))
+		if (movable && (sparse || ck_item_worthy(item)) && move_out(page, i, ops))
 			continue;
 		if (ck_arena_page_nslots(page) == 0)
 			break;

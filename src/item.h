@@ -113,6 +113,13 @@ ck_item_queue(CkItem *item)
 		ST_QUEUE_SHIFT;
 }
 
+/* Is an item worth a place?  Not one in the small queue that was never used. */
+static inline bool
+ck_item_worthy(CkItem *item)
+{
+	return ck_item_queue(item) == CK_QUEUE_MAIN || ck_item_freq(item) > 0;
+}
+
 /*
  * Change the bits of mask, which are the caller's to change.
  */

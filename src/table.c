@@ -546,9 +546,7 @@ static void
 link_locked(CkSharedShard *shard, CkOff *link, CkItem *item, uint64 hash)
 {
 	CkItem	   *old = ck_table_follow(*link);
-	bool		in_use = ck_item_freq(item) > 0 ||
-		(old != NULL && (ck_item_freq(old) > 0 ||
-						 ck_item_queue(old) == CK_QUEUE_MAIN));
+	bool		in_use = ck_item_freq(item) > 0 || (old != NULL && ck_item_worthy(old));
 
 	item->chain = old ? old->chain : CK_OFF_NONE;
 	begin_change(shard);
@@ -814,8 +812,7 @@ walk_item(CkItem *item, void *arg)
 		return true;
 	ck_item_info(item, &info);
 	ck_item_rewind();
-	return walk->visit(item, &info, ck_item_freq(item) > 0 ||
-					   ck_item_queue(item) == CK_QUEUE_MAIN, walk->arg);
+	return walk->visit(item, &info, ck_item_worthy(item), walk->arg);
 }
 
 /*
