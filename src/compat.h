@@ -44,6 +44,13 @@
 #define CkXidVars ShmemVariableCache
 #endif
 
+/* 17 moved the local number of a backend's transaction; see storage/proc.h. */
+#if PG_VERSION_NUM >= 170000
+#define CkMyLocalXid (MyProc->vxid.lxid)
+#else
+#define CkMyLocalXid (MyProc->lxid)
+#endif
+
 /* 18 lets the caller log the failure. */
 #if PG_VERSION_NUM >= 180000
 #define CkConditionalXactLockTableWait(xid) \

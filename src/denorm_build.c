@@ -118,7 +118,7 @@ ck_denorm_build(CkDenorm *denorm)
 	ck_denorm_enter(denorm, &env);
 	ck_denorm_lock_target(denorm, true);
 	CommandCounterIncrement();
-	ck_progress_start(denorm->target, CK_PHASE_BUILDING, 0);
+	ck_denorm_progress(denorm, CK_PHASE_BUILDING, 0);
 	rel = table_open(denorm->target, RowExclusiveLock);
 	query = psprintf("SELECT * FROM %s", ck_denorm_name(denorm->view));
 	rows = is_plain(rel) ? put_rows(rel, query) :

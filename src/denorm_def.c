@@ -59,6 +59,7 @@
 #include "fingerprint.h"
 #include "guc.h"
 #include "track.h"
+#include "xact.h"
 
 #define DEF_TABLE	"cachekit_denorm_def"
 
@@ -623,12 +624,31 @@ free_denorm(CkDenorm *denorm)
 	MemoryContextDelete(denorm->cxt);
 }
 
+/* At the end of a transaction nobody uses what is outdated. */
+static void
+at_end(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, obsolete)
+		free_denorm(lfirst(lc));
+	list_free(obsolete);
+	obsolete = NIL;
+}
+
+static const CkXactHooks xact_hooks = {
+	.commit = at_end,
+	.abort = at_end,
+	.prepare = at_end
+};
+
 static void
 discard(DenormEntry *entry)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	obsolete = lappend(obsolete, entry->denorm);
+	ck_xact_join(&xact_hooks);
 	MemoryContextSwitchTo(old);
 	(void) hash_search(denorms, &entry->target, HASH_REMOVE, NULL);
 }
@@ -675,18 +695,6 @@ ck_denorm_get(Oid target, bool missing_ok)
 	entry = hash_search(denorms, &target, HASH_ENTER, NULL);
 	entry->denorm = denorm;
 	return denorm;
-}
-
-/* At the end of a transaction nobody uses what is outdated. */
-void
-ck_denorm_at_end(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, obsolete)
-		free_denorm(lfirst(lc));
-	list_free(obsolete);
-	obsolete = NIL;
 }
 
 /* "schema"."name", or the number of what is gone. */

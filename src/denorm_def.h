@@ -103,6 +103,5 @@ extern void ck_denorm_leave(const CkDenormEnv *env);
 extern SPIPlanPtr ck_denorm_prepare(CkDenorm *denorm, const char *sql, int nargs,
 									Oid *types);
 extern char *ck_denorm_name(Oid relid);
-extern void ck_denorm_at_end(void);
 
 #endif							/* CK_DENORM_DEF_H */

@@ -58,6 +58,7 @@
 #include "guc.h"
 #include "track.h"
 #include "worker.h"
+#include "xact.h"
 
 PG_FUNCTION_INFO_V1(cachekit_denorm_wait);
 PG_FUNCTION_INFO_V1(cachekit_denorm_drain);
@@ -96,6 +97,8 @@ static List *pending = NIL;		/* in TopTransactionContext */
 static bool queued = false;		/* this transaction has added to the queue */
 static BlockNumber queue_end = 0;	/* where our last row went */
 
+static const CkXactHooks hooks;
+
 /* ---------------- collecting ---------------- */
 
 static Pending *
@@ -119,6 +122,7 @@ pending_for(CkDenorm *denorm)
 	result->keys = ck_denorm_keys_make(denorm->nscope, denorm->scope,
 									   TopTransactionContext);
 	pending = lappend(pending, result);
+	ck_xact_join(&hooks);
 	MemoryContextSwitchTo(old);
 	return result;
 }
@@ -244,6 +248,7 @@ add_to_queue(CkDenorm *denorm, CkDenormKeys *keys)
 	}
 	table_close(rel, RowExclusiveLock);
 	queued = true;
+	ck_xact_join(&hooks);
 }
 
 /* May so many pages have more rows than the queue may? */
@@ -408,9 +413,6 @@ at_end(void)
 {
 	pending = NIL;
 	queued = false;
-	ck_denorm_at_end();
-	ck_denorm_refresh_at_end();
-	ck_progress_end();
 }
 
 static void
@@ -421,7 +423,7 @@ at_commit(void)
 	at_end();
 }
 
-const CkXactHooks ck_denorm_hooks = {
+static const CkXactHooks hooks = {
 	.pre_commit = at_pre_commit,
 	.commit = at_commit,
 	.abort = at_end,

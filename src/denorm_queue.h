@@ -11,7 +11,6 @@
 #include "denorm_def.h"
 #include "xact.h"
 
-extern const CkXactHooks ck_denorm_hooks;
 
 extern void ck_denorm_note_keys(CkDenorm *denorm, CkDenormKeys *keys);
 extern void ck_denorm_note_all(CkDenorm *denorm);

@@ -37,6 +37,7 @@
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -46,8 +47,10 @@
 #include "utils/syscache.h"
 
 #include "activity.h"
+#include "compat.h"
 #include "debug_point.h"
 #include "denorm_refresh.h"
+#include "xact.h"
 
 /* The fourth field of advisory lock tags; see also lease.c. */
 #define TARGET_CLASS	108
@@ -57,7 +60,9 @@
 #define MAX_LOCKS		1000	/* of a transaction, then the target's */
 #define BATCH			1000	/* rows fetched at a time */
 
-static int	locks_taken = 0;	/* of edges and keys, in this transaction */
+/* Of edges and keys, in the transaction of this local number. */
+static int	locks_taken = 0;
+static LocalTransactionId locks_of = InvalidLocalTransactionId;
 
 /* ---------------- locks ---------------- */
 
@@ -101,6 +106,11 @@ ck_denorm_lock_values(CkDenorm *denorm, CkDenormLockKind kind, uint64 *hashes, i
 {
 	if (CK_FAULTY(kind == CK_DENORM_LOCK_KEY ? CK_FAULT_DENORM_KEYS : CK_FAULT_DENORM_EDGES))
 		return;
+	if (locks_of != CkMyLocalXid)
+	{
+		locks_of = CkMyLocalXid;
+		locks_taken = 0;
+	}
 	if (locks_taken + n > MAX_LOCKS)
 	{
 		ck_denorm_lock_target(denorm, true);
@@ -124,11 +134,20 @@ lock_keys(CkDenorm *denorm, CkDenormKeys *keys)
 	pfree(hashes);
 }
 
-/* The transaction is over, and its locks are gone. */
+/* ---------------- progress ---------------- */
+
+static const CkXactHooks progress_hooks = {
+	.commit = ck_progress_end,
+	.abort = ck_progress_end,
+	.prepare = ck_progress_end
+};
+
+/* Show a long operation until ck_progress_end(), or an error. */
 void
-ck_denorm_refresh_at_end(void)
+ck_denorm_progress(CkDenorm *denorm, CkPhase phase, int64 total)
 {
-	locks_taken = 0;
+	ck_xact_join(&progress_hooks);
+	ck_progress_start(denorm->target, phase, total);
 }
 
 /* ---------------- statements ---------------- */
@@ -811,7 +830,7 @@ ck_denorm_refresh_all(CkDenorm *denorm)
 		strcmp(digest(denorm, GetLatestSnapshot()),
 			   digest(denorm, GetTransactionSnapshot())) != 0)
 		raise_not_serializable(denorm);
-	ck_progress_start(denorm->target, CK_PHASE_REFRESHING, estimated_rows(denorm));
+	ck_denorm_progress(denorm, CK_PHASE_REFRESHING, estimated_rows(denorm));
 	PushActiveSnapshot(GetLatestSnapshot());
 	ck_denorm_compare_all(denorm, write_differences, &written);
 	PopActiveSnapshot();

@@ -8,6 +8,7 @@
 #ifndef CK_DENORM_REFRESH_H
 #define CK_DENORM_REFRESH_H
 
+#include "activity.h"
 #include "denorm_def.h"
 
 typedef enum CkDenormLockKind
@@ -24,6 +25,7 @@ extern void ck_denorm_lock_values(CkDenorm *denorm, CkDenormLockKind kind,
 extern bool ck_denorm_all_is_cheaper(CkDenorm *denorm, int nkeys);
 extern int64 ck_denorm_apply(CkDenorm *denorm, CkDenormKeys *keys);
 extern int64 ck_denorm_refresh_all(CkDenorm *denorm);
+extern void ck_denorm_progress(CkDenorm *denorm, CkPhase phase, int64 total);
 extern int64 ck_denorm_build(CkDenorm *denorm);
 
 /* Rows of one key, of the query or the target. */
@@ -46,7 +48,5 @@ extern void ck_denorm_compare_all(CkDenorm *denorm, CkDenormDiff diff, void *arg
 extern void ck_denorm_match(CkDenorm *denorm, CkDenormRows *now, CkDenormRows *present);
 extern int	ck_denorm_partner(CkDenorm *denorm, CkDenormRows *now, int row,
 							  CkDenormRows *present);
-
-extern void ck_denorm_refresh_at_end(void);
 
 #endif							/* CK_DENORM_REFRESH_H */

@@ -61,6 +61,7 @@
 #include "denorm_refresh.h"
 #include "denorm_trigger.h"
 #include "track.h"
+#include "xact.h"
 
 PG_FUNCTION_INFO_V1(cachekit_denorm_refresh_row);
 
@@ -83,38 +84,6 @@ typedef struct Statement
 static List *statements = NIL;	/* in TopTransactionContext, the newest last */
 
 /* ---------------- statements that have begun ---------------- */
-
-static void
-statement_begins(Oid relid)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Statement  *statement = palloc(sizeof(Statement));
-
-	statement->relid = relid;
-	statement->cid = GetCurrentCommandId(false);
-	statement->nest = GetCurrentTransactionNestLevel();
-	statements = lappend(statements, statement);
-	MemoryContextSwitchTo(old);
-}
-
-/* The distinct command ids of those under way; the newest of relid ends. */
-static List *
-statement_ends(Oid relid)
-{
-	List	   *cids = NIL;
-	ListCell   *lc;
-
-	foreach(lc, statements)
-		cids = list_append_unique_int(cids, (int) ((Statement *) lfirst(lc))->cid);
-	for (int i = list_length(statements) - 1; i >= 0; i--)
-	{
-		if (((Statement *) list_nth(statements, i))->relid != relid)
-			continue;
-		statements = list_delete_nth_cell(statements, i);
-		break;
-	}
-	return cids;
-}
 
 static void
 at_end(void)
@@ -144,13 +113,46 @@ at_sub_abort(int nest)
 			statements = list_delete_nth_cell(statements, i);
 }
 
-const CkXactHooks ck_denorm_trigger_hooks = {
+static const CkXactHooks xact_hooks = {
 	.commit = at_end,
 	.abort = at_end,
 	.prepare = at_end,
 	.sub_commit = at_sub_commit,
 	.sub_abort = at_sub_abort
 };
+
+static void
+statement_begins(Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Statement  *statement = palloc(sizeof(Statement));
+
+	ck_xact_join(&xact_hooks);
+	statement->relid = relid;
+	statement->cid = GetCurrentCommandId(false);
+	statement->nest = GetCurrentTransactionNestLevel();
+	statements = lappend(statements, statement);
+	MemoryContextSwitchTo(old);
+}
+
+/* The distinct command ids of those under way; the newest of relid ends. */
+static List *
+statement_ends(Oid relid)
+{
+	List	   *cids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, statements)
+		cids = list_append_unique_int(cids, (int) ((Statement *) lfirst(lc))->cid);
+	for (int i = list_length(statements) - 1; i >= 0; i--)
+	{
+		if (((Statement *) list_nth(statements, i))->relid != relid)
+			continue;
+		statements = list_delete_nth_cell(statements, i);
+		break;
+	}
+	return cids;
+}
 
 /* ---------------- from changed rows to keys ---------------- */
 

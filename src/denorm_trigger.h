@@ -11,7 +11,6 @@
 #include "denorm_def.h"
 #include "xact.h"
 
-extern const CkXactHooks ck_denorm_trigger_hooks;
 
 extern void ck_denorm_attach(CkDenorm *denorm);
 extern void ck_denorm_detach(Oid relid);

@@ -41,8 +41,6 @@
 #include "reader.h"
 #include "result.h"
 
-set_rel_pathlist_hook_type ck_fromscan_next = NULL;
-
 typedef struct FromScan
 {
 	CustomScanState css;		/* first */
@@ -172,8 +170,6 @@ ck_fromscan_paths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *
 	CustomPath *path;
 	List	   *target;
 
-	if (ck_fromscan_next)
-		ck_fromscan_next(root, rel, rti, rte);
 	if (call == NULL || list_length(rel->pathlist) != 1 || needs_whole_row(rel))
 		return;
 	plain = linitial(rel->pathlist);

@@ -10,8 +10,6 @@
 
 #include "optimizer/paths.h"
 
-extern set_rel_pathlist_hook_type ck_fromscan_next;
-
 extern void ck_fromscan_init(void);
 extern void ck_fromscan_paths(PlannerInfo *root, RelOptInfo *rel, Index rti,
 							  RangeTblEntry *rte);

@@ -1,35 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * init.c
- *	  _PG_init: settings, subsystems, hooks.  Nobody includes this.
+ *	  _PG_init: settings, subsystems, callbacks.  Nobody includes this.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "tcop/utility.h"
 #include "utils/guc_tables.h"
 
 #include "activity.h"
 #include "admission.h"
 #include "catalogs.h"
 #include "cells.h"
-#include "commands.h"
 #include "counters.h"
-#include "denorm_queue.h"
-#include "denorm_trigger.h"
 #include "extension.h"
 #include "fromscan.h"
 #include "guc.h"
+#include "hooks.h"
 #include "keys.h"
-#include "kv_pending.h"
-#include "planner.h"
-#include "query.h"
 #include "querystats.h"
 #include "rules.h"
 #include "save.h"
@@ -55,15 +48,8 @@ static const CkSubsystem subsystems[] = {
 	{"table", ck_table_size, ck_table_init, ck_table_attach}
 };
 
-static const CkXactHooks query_hooks = {
-	.commit = ck_query_at_xact_end,
-	.abort = ck_query_at_xact_end
-};
-
 static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
-static ExecutorFinish_hook_type prev_executor_finish = NULL;
-static ProcessUtility_hook_type prev_process_utility = NULL;
 static GucBoolAssignHook prev_track_counts = NULL;
 
 static void
@@ -89,32 +75,6 @@ shmem_startup(void)
 
 /* ---------------- under cachekit.track = all ---------------- */
 
-/* Statements of other libraries' PRE_COMMIT callbacks: see written.c. */
-static void
-executor_finish(QueryDesc *desc)
-{
-	if (prev_executor_finish)
-		prev_executor_finish(desc);
-	else
-		standard_ExecutorFinish(desc);
-	ck_written_collect_late();
-}
-
-static void
-process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *dest,
-				QueryCompletion *completion)
-{
-	if (prev_process_utility)
-		prev_process_utility(statement, text, read_only_tree, context, params,
-							 environment, dest, completion);
-	else
-		standard_ProcessUtility(statement, text, read_only_tree, context, params,
-								environment, dest, completion);
-	ck_written_collect_late();
-}
-
 static void
 assign_track_counts(bool newval, void *extra)
 {
@@ -130,11 +90,7 @@ track_all(void)
 
 	prev_track_counts = track_counts->assign_hook;
 	track_counts->assign_hook = assign_track_counts;
-	ck_xact_add_hooks(&ck_written_hooks);
-	prev_executor_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = executor_finish;
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	ck_xact_join_all(&ck_written_hooks);
 }
 
 /* ---------------- loading ---------------- */
@@ -149,27 +105,14 @@ _PG_init(void)
 	ck_guc_define();
 	ck_segment_configure(subsystems, lengthof(subsystems));
 	ck_xact_init();
-	ck_xact_add_hooks(&query_hooks);
-	ck_xact_add_hooks(&ck_kv_pending_hooks);
-	ck_xact_add_hooks(&ck_keys_xact_hooks);
 	ck_keys_init();
-	ck_xact_add_hooks(&ck_denorm_trigger_hooks);
-	ck_xact_add_hooks(&ck_denorm_hooks);
 	ck_catalogs_init();
 	ck_extension_init();
 	ck_rules_init();
 	ck_scan_init();
 	ck_fromscan_init();
-	ck_fromscan_next = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = ck_fromscan_paths;
-	ck_planner_next = planner_hook;
-	planner_hook = ck_planner;
-	ck_commands_next_utility = ProcessUtility_hook;
-	ProcessUtility_hook = ck_commands_utility;
-	ck_commands_next_start = ExecutorStart_hook;
-	ExecutorStart_hook = ck_commands_start;
-	ck_commands_next_run = ExecutorRun_hook;
-	ExecutorRun_hook = ck_commands_run;
+	ck_hooks_init(process_shared_preload_libraries_in_progress &&
+				  ck_guc_track == CK_TRACK_ALL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	prev_shmem_request = shmem_request_hook;

@@ -56,6 +56,7 @@
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -67,6 +68,7 @@
 #include "utils/varlena.h"
 
 #include "cells.h"
+#include "compat.h"
 #include "debug_point.h"
 #include "keys.h"
 #include "segment.h"
@@ -220,13 +222,12 @@ typedef struct CkLocalTrigger
 	bool		bulk_only;
 	int			nkeys;
 	CkLocalKey *keys;
-	uint64		transaction;	/* that nmarked counts for */
+	LocalTransactionId transaction; /* that nmarked counts for */
 	int			nmarked;
 } CkLocalTrigger;
 
 static HTAB *triggers = NULL;
 static CkLocalTrigger *last_trigger = NULL;
-static uint64 transaction = 1;
 static uint64 generation = 1;	/* counts relcache messages */
 
 /* A running statement's own copy of the triggers of a table with keys. */
@@ -494,9 +495,9 @@ mark_cell(CkLocalTrigger *known, uint32 cell)
 {
 	if (ck_xact_is_dirty(cell))
 		return;
-	if (known->transaction != transaction)
+	if (known->transaction != CkMyLocalXid)
 	{
-		known->transaction = transaction;
+		known->transaction = CkMyLocalXid;
 		known->nmarked = 0;
 	}
 	if (++known->nmarked > MAX_KEYS_MARKED)
@@ -602,19 +603,6 @@ ck_keys_mark_row(TriggerData *data)
 			mark_key(known, key, false);
 	}
 }
-
-/* ---------------- transactions ---------------- */
-
-static void
-at_end(void)
-{
-	transaction++;
-}
-
-const CkXactHooks ck_keys_xact_hooks = {
-	.commit = at_end,
-	.abort = at_end
-};
 
 /* Callback, once a backend. */
 void

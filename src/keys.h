@@ -42,6 +42,5 @@ extern uint32 ck_keys_bulk_cell(Oid root);
 extern void ck_keys_mark_row(TriggerData *data);
 extern void ck_keys_statement(EState *estate);
 extern void ck_keys_init(void);
-extern const CkXactHooks ck_keys_xact_hooks;
 
 #endif							/* CK_KEYS_H */

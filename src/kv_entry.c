@@ -388,7 +388,7 @@ ck_kv_note_hit(const CkKey *key, const CkKvEntry *entry)
 	ck_count(CK_CTR_HITS);
 	if (entry->own)
 		return;
-	ck_table_note_hit(key, entry->item, entry->info->id);
+	ck_xact_note_hit(key, entry->item, entry->info->id);
 	if (entry->info->cost_us > 0)
 		ck_counters_add(ck_counters_slot(MyDatabaseId), CK_CTR_TIME_SAVED_US,
 						entry->info->cost_us);

@@ -38,6 +38,7 @@
 #include "counters.h"
 #include "kv_pending.h"
 #include "stamp.h"
+#include "xact.h"
 
 typedef enum CkOpKind
 {
@@ -71,6 +72,8 @@ static uint32 next_seq = 1;
 static uint32 clear_seq = 0;	/* of the newest clear; 0: none */
 
 static const CkKey empty_key = {CK_KIND_KV, InvalidOid, NULL, 0, 0};
+
+static const CkXactHooks hooks;
 
 /*
  * The stack and its index
@@ -259,6 +262,7 @@ note(const CkKey *key, CkOpKind kind, TimestampTz expires_at, CkItem *item,
 								 key->data, key->len);
 		old = NULL;
 	}
+	ck_xact_join(&hooks);
 	op.seq = next_seq++;
 	if (item)
 	{
@@ -654,7 +658,7 @@ at_sub_abort(int nest)
 	refresh_clear_seq();
 }
 
-const CkXactHooks ck_kv_pending_hooks = {
+static const CkXactHooks hooks = {
 	.commit = at_commit,
 	.abort = at_abort,
 	.pre_prepare = at_pre_prepare,

@@ -28,7 +28,6 @@ typedef struct CkKvView
 	uint64		dirty;			/* OWN: stamps whose cells we had written */
 } CkKvView;
 
-extern const CkXactHooks ck_kv_pending_hooks;
 extern int	ck_kv_npending;
 
 extern void ck_kv_pending_look(const CkKey *key, CkKvView *view);

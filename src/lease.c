@@ -39,6 +39,7 @@
 
 #include "guc.h"
 #include "lease.h"
+#include "xact.h"
 
 /* The fourth field of an advisory lock tag; PostgreSQL itself uses 1 and 2. */
 #define LEASE_CLASS		107
@@ -56,6 +57,30 @@ lease_tag(uint64 hash)
 						 (uint32) hash, LEASE_CLASS);
 	return tag;
 }
+
+/*
+ * A (sub)transaction ends.  The lock manager has released, or is about to
+ * release, what an error has left.
+ */
+static void
+at_end(void)
+{
+	leases_held = 0;
+}
+
+static void
+at_sub_abort(int nest)
+{
+	if (lease_nest >= nest)
+		leases_held = 0;
+}
+
+static const CkXactHooks hooks = {
+	.commit = at_end,
+	.abort = at_end,
+	.prepare = at_end,
+	.sub_abort = at_sub_abort
+};
 
 /* lock_timeout for the wait: ours, or the session's if that is shorter. */
 static void
@@ -130,6 +155,7 @@ wait_for_turn(const LOCKTAG *tag)
 static void
 note_lease(ResourceOwner owner)
 {
+	ck_xact_join(&hooks);
 	leases_held++;
 	lease_nest = GetCurrentTransactionNestLevel();
 	lease_owner = owner;
@@ -169,15 +195,4 @@ ck_lease_release(uint64 hash)
 	CurrentResourceOwner = lease_owner;
 	(void) LockRelease(&tag, ExclusiveLock, false);
 	CurrentResourceOwner = owner;
-}
-
-/*
- * A (sub)transaction of this level ends by an error; 0: all of it ends.  The
- * lock manager has released, or is about to release, what was held.
- */
-void
-ck_lease_at_end(int nest)
-{
-	if (lease_nest >= nest)
-		leases_held = 0;
 }

@@ -17,6 +17,5 @@ typedef enum CkLease
 
 extern CkLease ck_lease_acquire(uint64 hash, bool may_wait);
 extern void ck_lease_release(uint64 hash);
-extern void ck_lease_at_end(int nest);
 
 #endif							/* CK_LEASE_H */

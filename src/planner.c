@@ -65,7 +65,6 @@
 #define CHEAP_RUNS			16	/* before a query is planned as ever */
 #define LOOK_AGAIN			256 /* plannings later */
 
-planner_hook_type ck_planner_next = NULL;
 int			ck_planner_off = 0; /* > 0: a command that is not to be cached runs */
 
 static uint8 cheap_in_a_row[STRUCTURES];
@@ -77,6 +76,7 @@ typedef struct Planning
 	const char *text;
 	int			cursor_options;
 	ParamListInfo params;
+	planner_hook_type next;		/* after us */
 	const char *statement;		/* its own part of the text */
 	int			len;
 	CkWish		wish;
@@ -85,8 +85,8 @@ typedef struct Planning
 static PlannedStmt *
 plan_next(Planning *planning)
 {
-	return (ck_planner_next ? ck_planner_next : standard_planner)
-		(planning->parse, planning->text, planning->cursor_options, planning->params);
+	return planning->next(planning->parse, planning->text, planning->cursor_options,
+						  planning->params);
 }
 
 /* ---------------- may we? ---------------- */
@@ -199,7 +199,7 @@ is_wanted(Planning *planning)
 		wish_by_hint(&hint, wish);
 		return true;
 	}
-	rule = ck_rules_find(planning->parse->queryId);
+	rule = planning->parse->queryId ? ck_rules_find(planning->parse->queryId) : NULL;
 	if (RecoveryInProgress() || (rule == NULL && ck_guc_mode != CK_MODE_AUTO))
 		return false;
 	if (rule != NULL)
@@ -476,7 +476,8 @@ plan_query(Planning *planning)
 
 /* The hook. */
 PlannedStmt *
-ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo params)
+ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo params,
+		   planner_hook_type next)
 {
 	Planning	planning;
 
@@ -484,7 +485,8 @@ ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo par
 	planning.text = text;
 	planning.cursor_options = cursor_options;
 	planning.params = params;
-	if (ck_guc_mode == CK_MODE_OFF || !is_eligible(parse, text, cursor_options))
+	planning.next = next;
+	if (!is_eligible(parse, text, cursor_options))
 		return plan_next(&planning);
 	find_statement(&planning);
 	return depend_on_rules(&planning, plan_query(&planning));

@@ -10,10 +10,9 @@
 
 #include "optimizer/planner.h"
 
-extern planner_hook_type ck_planner_next;
 extern int	ck_planner_off;
 
 extern PlannedStmt *ck_planner(Query *parse, const char *text, int cursor_options,
-							   ParamListInfo params);
+							   ParamListInfo params, planner_hook_type next);
 
 #endif							/* CK_PLANNER_H */

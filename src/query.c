@@ -58,6 +58,7 @@
 #include "catalogs.h"
 #include "compat.h"
 #include "query.h"
+#include "xact.h"
 
 #define MAX_QUERIES		256		/* remembered by one backend */
 #define QUERY_BUCKETS	256
@@ -480,6 +481,32 @@ hash_text(const char *text, int len)
 	return hash_bytes_extended((const unsigned char *) text, len, GetUserId());
 }
 
+/* Close what errors have left open. */
+static void
+at_xact_end(void)
+{
+	dlist_iter	iter;
+
+	if (nopen == 0)
+		return;
+	nopen = 0;
+	dlist_foreach(iter, &queries)
+		dlist_container(CkQuery, link, iter.cur)->users = 0;
+	while (!dlist_is_empty(&doomed))
+	{
+		CkQuery    *query = dlist_head_element(CkQuery, link, &doomed);
+
+		query->users = 0;
+		free_query(query);
+	}
+}
+
+static const CkXactHooks xact_hooks = {
+	.commit = at_xact_end,
+	.abort = at_xact_end,
+	.prepare = at_xact_end
+};
+
 static void
 use_query(CkQuery *query)
 {
@@ -487,6 +514,7 @@ use_query(CkQuery *query)
 		dlist_move_head(&queries, &query->link);
 	query->users++;
 	nopen++;
+	ck_xact_join(&xact_hooks);
 }
 
 /*
@@ -531,10 +559,14 @@ ck_query_open(const char *text)
 bool
 ck_query_known(const char *text, int len)
 {
-	uint64		hash = hash_text(text, len);
-	dlist_head *bucket = &buckets[hash % QUERY_BUCKETS];
+	uint64		hash;
+	dlist_head *bucket;
 	dlist_iter	iter;
 
+	if (nqueries == 0)
+		return false;
+	hash = hash_text(text, len);
+	bucket = &buckets[hash % QUERY_BUCKETS];
 	if (bucket->head.next == NULL)
 		return false;
 	dlist_foreach(iter, bucket)
@@ -611,7 +643,7 @@ ck_query_refresh(CkQuery *query)
 	query->analysed = ck_analysis_generation;
 }
 
-/* Callers that are left by an error do not get here: see the next function. */
+/* Callers that are left by an error do not get here: see at_xact_end(). */
 void
 ck_query_close(CkQuery *query)
 {
@@ -620,26 +652,6 @@ ck_query_close(CkQuery *query)
 	nopen--;
 	if (query->dead && query->users == 0)
 		free_query(query);
-}
-
-/* Close what errors have left open. */
-void
-ck_query_at_xact_end(void)
-{
-	dlist_iter	iter;
-
-	if (nopen == 0)
-		return;
-	nopen = 0;
-	dlist_foreach(iter, &queries)
-		dlist_container(CkQuery, link, iter.cur)->users = 0;
-	while (!dlist_is_empty(&doomed))
-	{
-		CkQuery    *query = dlist_head_element(CkQuery, link, &doomed);
-
-		query->users = 0;
-		free_query(query);
-	}
 }
 
 TupleDesc

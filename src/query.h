@@ -104,7 +104,6 @@ extern CkQuery *ck_query_reopen(uint64 id);
 extern void ck_query_refresh(CkQuery *query);
 extern Query *ck_query_tree(CkQuery *query);
 extern void ck_query_close(CkQuery *query);
-extern void ck_query_at_xact_end(void);
 extern TupleDesc ck_query_desc(CkQuery *query);
 extern ParamListInfo ck_query_params(CkQuery *query, Datum *args, bool *nulls, int nargs);
 extern bool ck_query_means_the_same(CkQuery *query);

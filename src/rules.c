@@ -242,7 +242,7 @@ const CkRule *
 ck_rules_find(uint64 queryid)
 {
 	load_if_needed();
-	if (likely(rules == NULL) || queryid == 0)
+	if (likely(rules == NULL))
 		return NULL;
 	return hash_search(rules, &queryid, HASH_FIND, NULL);
 }

@@ -563,7 +563,7 @@ count_hit(CkRequest *request, const CkFound *found)
 {
 	ck_count(CK_CTR_HITS);
 	ck_count_n(CK_CTR_TIME_SAVED_US, found->info.cost_us);
-	ck_table_note_hit(&request->key, found->item, found->info.id);
+	ck_xact_note_hit(&request->key, found->item, found->info.id);
 	ck_querystats_hit(request->meta->text_slot, found->info.cost_us);
 }
 

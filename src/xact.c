@@ -17,7 +17,8 @@
  * commit's visibility and our callback.
  *
  * This is the only file with transaction callbacks.  Other modules take part
- * through CkXactHooks.
+ * through CkXactHooks, in the transactions that they join: what has nothing to
+ * do at the end of one costs nothing there, not even a look.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,9 +29,7 @@
 
 #include "cells.h"
 #include "debug_point.h"
-#include "lease.h"
 #include "segment.h"
-#include "table.h"
 #include "xact.h"
 
 #define MAX_HOOKS	16
@@ -51,14 +50,42 @@ static bool lost = false;		/* wrote, but could not reach the memory */
 static CkXid registering = 0;	/* our xid once we have registered anything */
 static bool past_pre_commit = false;	/* what comes now is registered at once */
 
-static const CkXactHooks *hooks[MAX_HOOKS];
+/* Who takes part in this transaction's end; first, who does in all of them. */
 static int	nhooks = 0;
+static int	npermanent = 0;
+static const CkXactHooks *hooks[MAX_HOOKS];
 
+/* Take part in this transaction's end.  Once or more often is the same. */
 void
-ck_xact_add_hooks(const CkXactHooks *h)
+ck_xact_join(const CkXactHooks *h)
 {
+	for (int i = 0; i < nhooks; i++)
+		if (hooks[i] == h)
+			return;
 	Assert(nhooks < MAX_HOOKS);
 	hooks[nhooks++] = h;
+}
+
+/* Take part in the end of every transaction of this backend. */
+void
+ck_xact_join_all(const CkXactHooks *h)
+{
+	ck_xact_join(h);
+	npermanent = nhooks;
+}
+
+static const CkXactHooks hits_hooks = {
+	.commit = ck_table_flush_hits,
+	.abort = ck_table_flush_hits,
+	.prepare = ck_table_flush_hits
+};
+
+/* ck_table_note_hit(), which the item is told by this transaction's end. */
+void
+ck_xact_note_hit(const CkKey *key, CkItem *item, uint32 id)
+{
+	ck_xact_join(&hits_hooks);
+	ck_table_note_hit(key, item, id);
 }
 
 static void
@@ -201,13 +228,16 @@ forget_all(void)
 static void
 register_all(void)
 {
-	FullTransactionId xid = GetTopFullTransactionIdIfAny();
+	FullTransactionId xid;
 
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->pre_register)
 			hooks[i]->pre_register();
 	past_pre_commit = true;
-	if ((nmarks == 0 && !lost) || !FullTransactionIdIsValid(xid))
+	if (nmarks == 0 && !lost)
+		return;
+	xid = GetTopFullTransactionIdIfAny();
+	if (!FullTransactionIdIsValid(xid))
 		return;
 	registering = U64FromFullTransactionId(xid);
 	if (lost)
@@ -243,15 +273,6 @@ unregister_all(void)
 	forget_all();
 }
 
-/* Local affairs that end with any transaction. */
-static void
-at_end(void)
-{
-	ck_lease_at_end(0);
-	if (ck_segment_attached())
-		ck_table_flush_hits();
-}
-
 static void
 at_pre_commit(void)
 {
@@ -277,7 +298,7 @@ at_commit(void)
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->commit)
 			hooks[i]->commit();
-	at_end();
+	nhooks = npermanent;
 }
 
 static void
@@ -287,7 +308,7 @@ at_abort(void)
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->abort)
 			hooks[i]->abort();
-	at_end();
+	nhooks = npermanent;
 }
 
 static void
@@ -297,7 +318,7 @@ at_prepare(void)
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i]->prepare)
 			hooks[i]->prepare();
-	at_end();
+	nhooks = npermanent;
 }
 
 static void
@@ -363,7 +384,6 @@ subxact_cb(SubXactEvent event, SubTransactionId mySubid,
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		end_marks(nest, false);
-		ck_lease_at_end(nest);
 		for (int i = 0; i < nhooks; i++)
 			if (hooks[i]->sub_abort)
 				hooks[i]->sub_abort(nest);

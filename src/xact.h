@@ -8,9 +8,13 @@
 #ifndef CK_XACT_H
 #define CK_XACT_H
 
+#include "table.h"
+
 /*
- * Work of other modules at the end of (sub)transactions; installed once by
- * init.c.  pre_commit and pre_prepare come first, may write, and may raise;
+ * Work of other modules at the end of (sub)transactions.  A module joins a
+ * transaction when it has something to do at its end, and has left it when
+ * that is over; what changes the tracking of all writes joins once and for all
+ * of them, when the library is loaded.  pre_commit and pre_prepare come first, may write, and may raise;
  * pre_register runs before the marks are registered, after both, and may raise.
  * The others must not.  commit runs after this transaction's writes are
  * recorded in the cells; prepare when the transaction is no longer ours.  nest
@@ -29,7 +33,10 @@ typedef struct CkXactHooks
 } CkXactHooks;
 
 extern void ck_xact_init(void);
-extern void ck_xact_add_hooks(const CkXactHooks *hooks);
+extern void ck_xact_join(const CkXactHooks *hooks);
+extern void ck_xact_join_all(const CkXactHooks *hooks);
+
+extern void ck_xact_note_hit(const CkKey *key, CkItem *item, uint32 id);
 
 extern void ck_xact_mark(uint32 cell);
 extern void ck_xact_mark_at(uint32 cell, int nest);

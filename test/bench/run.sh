@@ -11,7 +11,7 @@ SECS=${SECS:-3}
 ONLY=${ONLY:-get clients socket update bulk memory zipf herd hit library auto trackall keywrites keymix denorm}
 export PGOPTIONS='-c client_min_messages=warning'
 dir=$(mktemp -d)
-trap 'stop_other_servers; rm -rf "$dir"' EXIT
+trap 'stop_servers; rm -rf "$dir"' EXIT
 
 sql() { psql -qXAt -v ON_ERROR_STOP=1 "$@"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }

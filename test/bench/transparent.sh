@@ -1,8 +1,5 @@
 # transparent.sh
-#   Transparent mode: sourced by run.sh, whose functions it uses.  Some figures
-#   compare with a server of other settings, which is made here.
-
-AUTO_RUNS=$((RUNS * 2 + 1))     # for ratios near to 1
+#   Hits of transparent mode: sourced by run.sh, whose functions it uses.
 
 # ratio RUNS FUNCTION-A FUNCTION-B: median of B / A, taking turns in who is
 # first.
@@ -16,9 +13,6 @@ ratio() {
   done | median
 }
 
-# pgbench_tps ARGUMENTS...: of the built-in scripts
-pgbench_tps() { pgbench -n -c 2 -j 2 -T "$SECS" "$@" 2>/dev/null |
-  sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
 # script_tps PROTOCOL FILE
 script_tps() { pgbench -n -c 1 -M "$1" -T "$SECS" -f "$2" 2>/dev/null |
   sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
@@ -86,74 +80,4 @@ bench_hit() {
     "$(ratio "$RUNS" many_table_rate many_rate)x"
   row "(the same, sent to the client)" "" \
     "$(ratio "$RUNS" many_table_tps many_tps)x"
-}
-
-# ---- what others pay ----
-
-pgbench_setup() { pgbench -q -i -s 5 >/dev/null 2>&1; sql -c 'VACUUM ANALYZE'; }
-
-# other_server NAME SETTINGS...: one more, in $dir/NAME, with the settings of
-# the first one but for these and the library.
-other_server() {
-  local data=$dir/$1 bin
-
-  [ ! -f "$data/postmaster.pid" ] || return 0
-  bin=$(pg_config --bindir)
-  "$bin/initdb" -D "$data" -U "$PGUSER" -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
-  sql -c "SELECT format('%s = %L', name, setting || coalesce(unit, '')) FROM pg_settings
-          WHERE source = 'configuration file' AND name NOT LIKE 'cachekit%'
-            AND unit IS DISTINCT FROM '8kB'
-            AND name NOT IN ('shared_preload_libraries', 'unix_socket_directories')" \
-    >>"$data/postgresql.conf"
-  printf '%s\n' "unix_socket_directories = '$data'" "listen_addresses = ''" "${@:2}" \
-    >>"$data/postgresql.conf"
-  "$bin/pg_ctl" -D "$data" -l "$data.log" -w -s start || { cat "$data.log" >&2; return 1; }
-  (on_other "$1" && pgbench_setup)
-}
-
-on_other() { export PGHOST=$dir/$1; }
-stop_other_servers() {
-  local file
-
-  for file in "$dir"/*/postmaster.pid; do
-    [ ! -f "$file" ] || "$(pg_config --bindir)/pg_ctl" -D "${file%/*}" -m immediate -s stop
-  done
-}
-
-with_settings() { PGOPTIONS="$PGOPTIONS $1" pgbench_tps "${@:2}"; }
-select_bare() { (on_other bare && pgbench_tps -M prepared -S); }
-tpcb_bare() { (on_other bare && pgbench_tps -M prepared); }
-select_off() { with_settings "-c cachekit.mode=off" -M prepared -S; }
-tpcb_off() { with_settings "-c cachekit.mode=off" -M prepared; }
-select_auto() { with_settings "-c cachekit.mode=auto" -M prepared -S; }
-tpcb_auto() { with_settings "-c cachekit.mode=auto" -M prepared; }
-select_auto_simple() { with_settings "-c cachekit.mode=auto" -M simple -S; }
-select_off_simple() { with_settings "-c cachekit.mode=off" -M simple -S; }
-
-bench_library() {
-  pgbench_setup && other_server bare || return 1
-  row "library loaded, mode off, against none: select-only" "at least 0.99x" \
-    "$(ratio "$AUTO_RUNS" select_bare select_off)x"
-  row "the same, TPC-B" "at least 0.99x" \
-    "$(ratio "$AUTO_RUNS" tpcb_bare tpcb_off)x"
-}
-
-bench_auto() {
-  pgbench_setup
-  row "mode auto against off: select-only" "at least 0.98x" \
-    "$(ratio "$AUTO_RUNS" select_off select_auto)x"
-  row "(the same, simple protocol)" "" \
-    "$(ratio "$AUTO_RUNS" select_off_simple select_auto_simple)x"
-  row "the same, TPC-B" "at least 0.98x" \
-    "$(ratio "$AUTO_RUNS" tpcb_off tpcb_auto)x"
-}
-
-# Without a tracked table, so that triggers cost nothing.
-tpcb_all() { (on_other all && tpcb_off); }
-
-bench_trackall() {
-  pgbench_setup &&
-    other_server all "shared_preload_libraries = 'cachekit'" "cachekit.track = all" || return 1
-  row "track = all against triggers on no table, TPC-B" "at least 0.97x" \
-    "$(ratio "$AUTO_RUNS" tpcb_off tpcb_all)x"
 }

@@ -60,7 +60,7 @@ only '\bLWLock(Acquire|Release|Conditional|Initialize)' "LWLock" \
   complain "stamp.c takes another LWLock than XactTruncationLock"
 only '\bRegister(Sub)?XactCallback' "transaction callback" xact.c
 only '\bDefineCustom[A-Za-z]*Variable' "setting" guc.c
-only '_hook *= ' "hook" init.c
+only '_hook *= ' "hook" init.c hooks.c
 only '\bSPI_[a-z]' "SPI" $(of_layers 45)
 only '\b(SpinLock|s_lock)' "spinlock"
 only '^#include "init.h"' "init.h"
