@@ -37,6 +37,7 @@
 
 #include "activity.h"
 #include "compat.h"
+#include "denorm_graph.h"
 #include "denorm_queue.h"
 #include "denorm_refresh.h"
 #include "denorm_trigger.h"

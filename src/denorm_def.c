@@ -54,6 +54,7 @@
 #include "catalogs.h"
 #include "compat.h"
 #include "denorm_def.h"
+#include "denorm_graph.h"
 #include "denorm_paths.h"
 #include "depwalk.h"
 #include "fingerprint.h"

@@ -8,29 +8,8 @@
  * the keys of every row of Q's result, before or after the change, on which a
  * changed row has influence; more of them cost time only.
  *
- * Levels.  Q is taken apart into levels: a level is a query with its FROM
- * items; views, subqueries, common table expressions, sublinks and the arms of
- * set operations are levels of their own.  A FROM item that is a table is an
- * occurrence.  A column of a level's result is *row-determined* if it is the
- * same for all result rows on which one row of an occurrence has influence
- * through this level: an expression without aggregates, window functions,
- * sublinks and set-returning functions, and under DISTINCT ON one of its
- * columns, with window functions one by which all of them are partitioned;
- * none under LIMIT or GROUPING SETS.  Following row-determined columns
- * downwards, an expression may be traced to an expression over the columns of
- * one occurrence.
- *
- * Edges.  An edge X -> Y between occurrences says: a row x of X has influence
- * on result rows only together with rows y of Y for which f(x) = g(y).  It
- * comes from an equality that is a conjunct of
- *	- WHERE or an inner join's condition: both ways;
- *	- an outer join's condition: from the nullable side to the other one, and
- *	  both ways among occurrences of the nullable side;
- *	- a subquery's or sublink's WHERE with one side in the query around it:
- *	  outwards;
- *	- x IN (SELECT y ...): outwards, where the NULLs allow it.
- * Whatever stands above (HAVING, aggregates, NOT EXISTS) only decides what the
- * influence is, not where.
+ * What the query joins, and by which equalities, is a graph of occurrences of
+ * tables and edges between them: see denorm_graph.c.
  *
  * Paths.  If a chain of edges leads from an occurrence to expressions that
  * the key columns are traced to, K is found by joining the changed rows along
@@ -61,771 +40,37 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "catalog/pg_class.h"
+#include "access/htup_details.h"
 #include "catalog/pg_operator.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
+#include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/tlist.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
-#include "rewrite/rewriteHandler.h"
-#include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "compat.h"
+#include "denorm_graph.h"
 #include "denorm_paths.h"
 
-#define MAX_DEPTH	64			/* of levels */
-
-typedef struct Level Level;
-
-/* A table in FROM. */
-typedef struct Occurrence
-{
-	int			id;
-	Oid			relid;
-	bool		inh;
-	bool		nullable;		/* by an outer join, at its level or above */
-	List	   *arms;			/* ids of the set operations' arms around it */
-} Occurrence;
-
-/* A query, once for each reference to it. */
-struct Level
-{
-	Query	   *query;			/* without join aliases */
-	Level	   *parent;
-	Level	  **sub;			/* by range table index; NULL: not a query */
-	Occurrence **occ;			/* by range table index; NULL: not a table */
-	Relids		nullable;		/* range table indexes, by outer joins here */
-	bool		inner_nullable;	/* the level itself is, in the one around it */
-	List	   *arms;
-};
-
-/* An expression over one occurrence, whose Vars are of varno 1. */
-typedef struct Traced
-{
-	Occurrence *occ;
-	Node	   *expr;
-} Traced;
-
-typedef struct Equality
-{
-	Node	   *from;
-	Node	   *to;
-	Oid			opno;
-	Oid			collation;
-} Equality;
-
-typedef struct Edge
-{
-	Occurrence *from;
-	Occurrence *to;
-	List	   *equalities;
-	uint64		salt;
-	int			rank;			/* greater than that of whatever follows it on a path */
-} Edge;
+#define MAX_RANKS	64			/* where paths run in circles there is no end */
 
 /* A key column is this expression of that occurrence. */
 typedef struct Anchor
 {
 	int			column;
-	Occurrence *occ;
+	CkOccurrence *occ;
 	Node	   *expr;
 	List	   *arms;			/* good only for occurrences within these */
 } Anchor;
 
-typedef struct Graph
-{
-	List	   *occurrences;
-	List	   *edges;
-	List	   *anchors;
-	int			next_arm;
-	int			depth;
-} Graph;
-
-static Level *make_level(Graph *graph, Query *query, Level *parent,
-						 bool nullable, List *arms);
-
-/* ---------------- tracing expressions to occurrences ---------------- */
-
-/* May the column of a level's result be traced further down? */
-static bool
-row_determined(Query *query, TargetEntry *tle)
-{
-	Node	   *expr = (Node *) tle->expr;
-	ListCell   *lc;
-
-	if (query->limitCount || query->limitOffset || query->groupingSets)
-		return false;
-	if (contain_aggs_of_level(expr, 0) || contain_window_function(expr) ||
-		checkExprHasSubLink(expr) || expression_returns_set(expr))
-		return false;
-	if (query->hasDistinctOn &&
-		(tle->ressortgroupref == 0 ||
-		 get_sortgroupref_clause_noerr(tle->ressortgroupref,
-									   query->distinctClause) == NULL))
-		return false;
-	if (query->hasWindowFuncs)
-	{
-		foreach(lc, query->windowClause)
-			if (tle->ressortgroupref == 0 ||
-				get_sortgroupref_clause_noerr(tle->ressortgroupref,
-											  lfirst_node(WindowClause, lc)->partitionClause) == NULL)
-				return false;
-	}
-	return true;
-}
-
-static List *trace_expr(Level *level, Node *expr);
-static List *trace_column(Level *level, AttrNumber attno);
-
-/* Of the type and collation that a set operation gives to its column. */
-static bool
-coerce_traced(Traced *traced, Oid type, Oid collation)
-{
-	if (exprCollation(traced->expr) != collation)
-		return false;
-	if (exprType(traced->expr) == type)
-		return true;
-	traced->expr = coerce_to_common_type(NULL, traced->expr, type, "set operation");
-	exprSetCollation(traced->expr, collation);
-	return !traced->occ->nullable || !contain_nonstrict_functions(traced->expr);
-}
-
-/* A column of a part of a set operation; NIL if not every arm has it. */
-static List *
-trace_part(Level *level, Node *node, AttrNumber attno)
-{
-	SetOperationStmt *operation = (SetOperationStmt *) node;
-	List	   *left;
-	List	   *right;
-	ListCell   *lc;
-
-	if (IsA(node, RangeTblRef))
-	{
-		Level	   *arm = level->sub[((RangeTblRef *) node)->rtindex];
-
-		return arm ? trace_column(arm, attno) : NIL;
-	}
-	left = trace_part(level, operation->larg, attno);
-	right = trace_part(level, operation->rarg, attno);
-	if (left == NIL || right == NIL)
-		return NIL;
-	left = list_concat(left, right);
-	foreach(lc, left)
-		if (!coerce_traced(lfirst(lc), list_nth_oid(operation->colTypes, attno - 1),
-						   list_nth_oid(operation->colCollations, attno - 1)))
-			return NIL;
-	return left;
-}
-
-/* Column attno of a level's result, as expressions over occurrences. */
-static List *
-trace_column(Level *level, AttrNumber attno)
-{
-	Query	   *query = level->query;
-	TargetEntry *tle;
-
-	if (attno <= 0)
-		return NIL;
-	if (query->setOperations)
-	{
-		if (query->limitCount || query->limitOffset)
-			return NIL;
-		return trace_part(level, query->setOperations, attno);
-	}
-	tle = get_tle_by_resno(query->targetList, attno);
-	if (tle == NULL || tle->resjunk || !row_determined(query, tle))
-		return NIL;
-	return trace_expr(level, (Node *) tle->expr);
-}
-
-/* Is the column computed when it is read, so that changed rows lack it? */
-static bool
-is_virtual(Oid relid, AttrNumber attno)
-{
-	return get_attgenerated(relid, attno) == ATTRIBUTE_GENERATED_VIRTUAL;
-}
-
-/* A column of some item, as expressions over occurrences. */
-static List *
-trace_var(Level *level, Var *var)
-{
-	RangeTblEntry *rte;
-
-	for (Index i = 0; i < var->varlevelsup; i++)
-	{
-		level = level->parent;
-		if (level == NULL)
-			return NIL;
-	}
-	rte = rt_fetch(var->varno, level->query->rtable);
-	if (level->occ[var->varno])
-	{
-		Traced	   *traced;
-
-		if (var->varattno <= 0 || is_virtual(rte->relid, var->varattno))
-			return NIL;
-		traced = palloc(sizeof(Traced));
-		traced->occ = level->occ[var->varno];
-		traced->expr = (Node *) makeVar(1, var->varattno, var->vartype,
-										var->vartypmod, var->varcollid, 0);
-		return list_make1(traced);
-	}
-	if (level->sub[var->varno])
-		return trace_column(level->sub[var->varno], var->varattno);
-	if (rte->rtekind == RTE_JOIN && var->varattno > 0)
-		return trace_expr(level, list_nth(rte->joinaliasvars, var->varattno - 1));
-	return NIL;
-}
-
-typedef struct TraceContext
-{
-	Level	   *level;
-	Occurrence *occ;
-	bool		failed;
-} TraceContext;
-
-/* Replaces each Var by what it is traced to, all of one occurrence. */
-static Node *
-trace_mutator(Node *node, void *arg)
-{
-	TraceContext *context = arg;
-
-	if (node == NULL || context->failed)
-		return node;
-	if (IsA(node, Var))
-	{
-		List	   *traced = trace_var(context->level, (Var *) node);
-		Traced	   *one;
-
-		if (list_length(traced) != 1)
-		{
-			context->failed = true;
-			return node;
-		}
-		one = linitial(traced);
-		if (context->occ != NULL && context->occ != one->occ)
-			context->failed = true;
-		context->occ = one->occ;
-		return one->expr;
-	}
-	if (IsA(node, SubLink) || IsA(node, Param) || IsA(node, Aggref) ||
-		IsA(node, GroupingFunc) || IsA(node, WindowFunc) || IsA(node, Query))
-	{
-		context->failed = true;
-		return node;
-	}
-	return expression_tree_mutator(node, trace_mutator, context);
-}
-
-/*
- * The expression as one over the columns of a single occurrence; with a
- * column of a set operation there is one for each arm.  NIL: there is none.
- */
-static List *
-trace_expr(Level *level, Node *expr)
-{
-	TraceContext context = {level, NULL, false};
-	Traced	   *traced;
-	Node	   *mutated;
-
-	if (IsA(expr, Var))
-		return trace_var(level, (Var *) expr);
-	mutated = trace_mutator(expr, &context);
-	if (context.failed || context.occ == NULL)
-		return NIL;
-	/* a row made of NULLs by an outer join must not be equal to anything */
-	if (context.occ->nullable && contain_nonstrict_functions(mutated))
-		return NIL;
-	traced = palloc(sizeof(Traced));
-	traced->occ = context.occ;
-	traced->expr = mutated;
-	return list_make1(traced);
-}
-
-/* ---------------- edges ---------------- */
-
-/* Is `inner` within every arm that `outer` is in? */
-static bool
-within_arms(List *outer, List *inner)
-{
-	return list_difference_int(outer, inner) == NIL;
-}
-
-static void
-add_edge(Graph *graph, Traced *from, Traced *to, Oid opno, Oid collation)
-{
-	Edge	   *edge = NULL;
-	Equality   *equality;
-	ListCell   *lc;
-
-	if (from->occ == to->occ || !within_arms(to->occ->arms, from->occ->arms))
-		return;
-	foreach(lc, graph->edges)
-	{
-		edge = lfirst(lc);
-		if (edge->from == from->occ && edge->to == to->occ)
-			break;
-		edge = NULL;
-	}
-	if (edge == NULL)
-	{
-		edge = palloc0(sizeof(Edge));
-		edge->from = from->occ;
-		edge->to = to->occ;
-		graph->edges = lappend(graph->edges, edge);
-	}
-	equality = palloc(sizeof(Equality));
-	equality->from = from->expr;
-	equality->to = to->expr;
-	equality->opno = opno;
-	equality->collation = collation;
-	edge->equalities = lappend(edge->equalities, equality);
-}
-
-static void
-add_edges(Graph *graph, List *from, List *to, Oid opno, Oid collation)
-{
-	ListCell   *lc1;
-	ListCell   *lc2;
-
-	foreach(lc1, from)
-		foreach(lc2, to)
-			add_edge(graph, lfirst(lc1), lfirst(lc2), opno, collation);
-}
-
-/* "a = b", of a B-tree operator family; false: it is not that. */
-static bool
-match_equality(Node *node, Node **left, Node **right, Oid *opno, Oid *commutator,
-			   Oid *collation)
-{
-	OpExpr	   *op = (OpExpr *) node;
-
-	if (!IsA(node, OpExpr) || list_length(op->args) != 2)
-		return false;
-	*left = linitial(op->args);
-	*right = lsecond(op->args);
-	*opno = op->opno;
-	*commutator = get_commutator(op->opno);
-	*collation = op->inputcollid;
-	return OidIsValid(*commutator) && op_mergejoinable(op->opno, exprType(*left)) &&
-		op_strict(op->opno);
-}
-
-/* The range table index at this level that the operand comes from; 0: above. */
-static int
-operand_item(Level *level, Node *operand)
-{
-	Relids		relids = pull_varnos(NULL, operand);
-	int			item = 0;
-
-	if (bms_membership(relids) == BMS_SINGLETON)
-		item = bms_singleton_member(relids);
-	return item;
-}
-
-/*
- * An equality among the conditions of a level.  nullable: NULL in WHERE and
- * inner joins, else the items of the outer join's nullable side.
- */
-static void
-note_equality(Graph *graph, Level *level, Node *conjunct, Relids nullable)
-{
-	Node	   *left;
-	Node	   *right;
-	Oid			opno;
-	Oid			commutator;
-	Oid			collation;
-	List	   *l;
-	List	   *r;
-	int			litem;
-	int			ritem;
-	bool		to_right;
-	bool		to_left;
-
-	if (!match_equality(conjunct, &left, &right, &opno, &commutator, &collation))
-		return;
-	l = trace_expr(level, left);
-	r = trace_expr(level, right);
-	if (l == NIL || r == NIL)
-		return;
-	litem = operand_item(level, left);
-	ritem = operand_item(level, right);
-	if (litem == 0 && ritem == 0)
-		return;
-	/* A side that is not of this level is only ever led to. */
-	to_right = litem != 0 && (nullable == NULL || bms_is_member(litem, nullable));
-	to_left = ritem != 0 && (nullable == NULL || bms_is_member(ritem, nullable));
-	if (to_right)
-		add_edges(graph, l, r, opno, collation);
-	if (to_left)
-		add_edges(graph, r, l, commutator, collation);
-}
-
-/* Can the traced expression not be NULL? */
-static bool
-never_null(List *traced)
-{
-	ListCell   *lc;
-
-	foreach(lc, traced)
-	{
-		Traced	   *one = lfirst(lc);
-		HeapTuple	tuple;
-		bool		notnull;
-
-		if (!IsA(one->expr, Var) || one->occ->nullable)
-			return false;
-		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(one->occ->relid),
-								Int16GetDatum(((Var *) one->expr)->varattno));
-		if (!HeapTupleIsValid(tuple))
-			return false;
-		notnull = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-		ReleaseSysCache(tuple);
-		if (!notnull)
-			return false;
-	}
-	return traced != NIL;
-}
-
-/*
- * x = ANY (SELECT y ...): rows of the subquery matter to those x that are
- * equal.  As a condition NULL is as good as false; elsewhere NULLs would
- * matter to all x, or all y to an x that is NULL.
- */
-static void
-note_any_sublink(Graph *graph, Level *level, Level *sub, SubLink *link, bool condition)
-{
-	List	   *tests;
-	ListCell   *lc;
-
-	if (link->testexpr == NULL)
-		return;
-	tests = IsA(link->testexpr, BoolExpr) &&
-		((BoolExpr *) link->testexpr)->boolop == AND_EXPR ?
-		((BoolExpr *) link->testexpr)->args : list_make1(link->testexpr);
-	foreach(lc, tests)
-	{
-		Node	   *left;
-		Node	   *right;
-		Oid			opno;
-		Oid			commutator;
-		Oid			collation;
-		List	   *outer;
-		List	   *inner;
-
-		if (!match_equality(lfirst(lc), &left, &right, &opno, &commutator, &collation))
-			continue;
-		while (IsA(right, RelabelType))
-			right = (Node *) ((RelabelType *) right)->arg;
-		if (!IsA(right, Param) || ((Param *) right)->paramkind != PARAM_SUBLINK)
-			continue;
-		outer = trace_expr(level, left);
-		inner = trace_column(sub, ((Param *) right)->paramid);
-		if (outer == NIL || inner == NIL)
-			continue;
-		if (condition || (never_null(outer) && never_null(inner)))
-			add_edges(graph, inner, outer, commutator, collation);
-	}
-}
-
-typedef struct SublinkContext
-{
-	Graph	   *graph;
-	Level	   *level;
-	List	   *conditions;		/* sublinks that are conjuncts of WHERE */
-} SublinkContext;
-
-static bool
-sublink_walker(Node *node, void *arg)
-{
-	SublinkContext *context = arg;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubLink))
-	{
-		SubLink    *link = (SubLink *) node;
-		Level	   *sub = make_level(context->graph, (Query *) link->subselect,
-									 context->level, false, context->level->arms);
-
-		if (link->subLinkType == ANY_SUBLINK)
-			note_any_sublink(context->graph, context->level, sub, link,
-							 list_member_ptr(context->conditions, link));
-		return sublink_walker(link->testexpr, arg);
-	}
-	if (IsA(node, Query))
-		return false;			/* levels of their own */
-	return expression_tree_walker(node, sublink_walker, arg);
-}
-
-/* Every sublink of a query, wherever it stands; subqueries are not entered. */
-static void
-walk_sublinks(Query *query, SublinkContext *context)
-{
-	ListCell   *lc;
-
-	(void) sublink_walker((Node *) query->targetList, context);
-	(void) sublink_walker((Node *) query->jointree, context);
-	(void) sublink_walker(query->havingQual, context);
-	(void) sublink_walker(query->limitCount, context);
-	(void) sublink_walker(query->limitOffset, context);
-	(void) sublink_walker((Node *) query->windowClause, context);
-	foreach(lc, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-
-		(void) sublink_walker((Node *) rte->functions, context);
-		(void) sublink_walker((Node *) rte->values_lists, context);
-		(void) sublink_walker((Node *) rte->tablefunc, context);
-	}
-}
-
-/* ---------------- levels ---------------- */
-
-static void
-find_items(Node *node, Relids *items)
-{
-	ListCell   *lc;
-
-	if (IsA(node, RangeTblRef))
-		*items = bms_add_member(*items, ((RangeTblRef *) node)->rtindex);
-	else if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			find_items(lfirst(lc), items);
-	}
-	else
-	{
-		find_items(((JoinExpr *) node)->larg, items);
-		find_items(((JoinExpr *) node)->rarg, items);
-	}
-}
-
-/* Fills level->nullable. */
-static void
-find_nullable(Level *level, Node *node)
-{
-	ListCell   *lc;
-
-	if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			find_nullable(level, lfirst(lc));
-	}
-	else if (IsA(node, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) node;
-
-		find_nullable(level, join->larg);
-		find_nullable(level, join->rarg);
-		if (join->jointype == JOIN_LEFT || join->jointype == JOIN_FULL)
-			find_items(join->rarg, &level->nullable);
-		if (join->jointype == JOIN_RIGHT || join->jointype == JOIN_FULL)
-			find_items(join->larg, &level->nullable);
-	}
-}
-
-static void
-note_conditions(Graph *graph, Level *level, Node *quals, Relids nullable,
-				SublinkContext *sublinks)
-{
-	List	   *conjuncts = make_ands_implicit((Expr *) quals);
-	ListCell   *lc;
-
-	foreach(lc, conjuncts)
-	{
-		note_equality(graph, level, lfirst(lc), nullable);
-		if (nullable == NULL && IsA(lfirst(lc), SubLink))
-			sublinks->conditions = lappend(sublinks->conditions, lfirst(lc));
-	}
-}
-
-/* The conditions of the join tree. */
-static void
-walk_join_tree(Graph *graph, Level *level, Node *node, SublinkContext *sublinks)
-{
-	ListCell   *lc;
-
-	if (IsA(node, FromExpr))
-	{
-		foreach(lc, ((FromExpr *) node)->fromlist)
-			walk_join_tree(graph, level, lfirst(lc), sublinks);
-		note_conditions(graph, level, ((FromExpr *) node)->quals, NULL, sublinks);
-	}
-	else if (IsA(node, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) node;
-		Relids		nullable = NULL;
-
-		walk_join_tree(graph, level, join->larg, sublinks);
-		walk_join_tree(graph, level, join->rarg, sublinks);
-		if (join->jointype == JOIN_FULL)
-			return;
-		if (join->jointype == JOIN_LEFT)
-			find_items(join->rarg, &nullable);
-		else if (join->jointype == JOIN_RIGHT)
-			find_items(join->larg, &nullable);
-		note_conditions(graph, level, join->quals, nullable, sublinks);
-	}
-}
-
-static void
-add_occurrence(Graph *graph, Level *level, int rti, RangeTblEntry *rte, List *arms)
-{
-	Occurrence *occ = palloc0(sizeof(Occurrence));
-
-	occ->id = list_length(graph->occurrences) + 1;
-	occ->relid = rte->relid;
-	occ->inh = rte->inh;
-	occ->nullable = level->inner_nullable || bms_is_member(rti, level->nullable);
-	occ->arms = arms;
-	graph->occurrences = lappend(graph->occurrences, occ);
-	level->occ[rti] = occ;
-}
-
-/* What a view selects, as it was analysed; a copy. */
-Query *
-ck_denorm_view_query(Oid relid)
-{
-	Relation	view = table_open(relid, AccessShareLock);
-	Query	   *result = copyObject(get_view_query(view));
-
-	table_close(view, NoLock);
-	return result;
-}
-
-/* The common table expression of an entry, and the level that defines it. */
-static Query *
-cte_query(Level *level, RangeTblEntry *rte, Level **definer)
-{
-	ListCell   *lc;
-
-	for (Index i = 0; i < rte->ctelevelsup && level; i++)
-		level = level->parent;
-	*definer = level;
-	if (level == NULL)
-		return NULL;
-	foreach(lc, level->query->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
-
-		if (strcmp(cte->ctename, rte->ctename) == 0)
-			return castNode(Query, cte->ctequery);
-	}
-	return NULL;
-}
-
-static void
-add_item(Graph *graph, Level *level, int rti, List *arms)
-{
-	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
-	bool		nullable = level->inner_nullable || bms_is_member(rti, level->nullable);
-	Level	   *definer;
-	Query	   *cte;
-
-	switch (rte->rtekind)
-	{
-		case RTE_RELATION:
-			if (rte->relkind == RELKIND_VIEW)
-				level->sub[rti] = make_level(graph, ck_denorm_view_query(rte->relid), level,
-											 nullable, arms);
-			else
-				add_occurrence(graph, level, rti, rte, arms);
-			break;
-		case RTE_SUBQUERY:
-			level->sub[rti] = make_level(graph, rte->subquery, level, nullable, arms);
-			break;
-		case RTE_CTE:
-			cte = cte_query(level, rte, &definer);
-			if (cte == NULL || rte->self_reference)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("WITH RECURSIVE is not supported in denormalized tables")));
-			level->sub[rti] = make_level(graph, cte, definer, nullable, arms);
-			break;
-		default:				/* joins, functions, VALUES: no source */
-			break;
-	}
-}
-
-static void
-add_items(Graph *graph, Level *level, Node *node)
-{
-	Relids		items = NULL;
-	int			rti = -1;
-
-	find_items(node, &items);
-	while ((rti = bms_next_member(items, rti)) >= 0)
-		add_item(graph, level, rti, level->arms);
-}
-
-static void
-add_arms(Graph *graph, Level *level, Node *node)
-{
-	if (IsA(node, SetOperationStmt))
-	{
-		add_arms(graph, level, ((SetOperationStmt *) node)->larg);
-		add_arms(graph, level, ((SetOperationStmt *) node)->rarg);
-	}
-	else
-		add_item(graph, level, ((RangeTblRef *) node)->rtindex,
-				 lappend_int(list_copy(level->arms), ++graph->next_arm));
-}
-
-/* Take a query apart; its occurrences and edges go to the graph. */
-static Level *
-make_level(Graph *graph, Query *query, Level *parent, bool nullable, List *arms)
-{
-	Level	   *level = palloc0(sizeof(Level));
-	SublinkContext sublinks = {graph, level, NIL};
-	int			n;
-
-	CHECK_FOR_INTERRUPTS();
-	if (++graph->depth > MAX_DEPTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
-				 errmsg("query of a denormalized table is nested too deeply")));
-	query = copyObject(query);
-	level->query = query;
-	level->parent = parent;
-	level->inner_nullable = nullable;
-	level->arms = arms;
-	n = list_length(query->rtable) + 1;
-	level->sub = palloc0(n * sizeof(Level *));
-	level->occ = palloc0(n * sizeof(Occurrence *));
-	if (query->setOperations)
-		add_arms(graph, level, query->setOperations);
-	else
-	{
-		query->targetList = (List *) CkFlattenJoinAliases(query, (Node *) query->targetList);
-		query->havingQual = CkFlattenJoinAliases(query, query->havingQual);
-		query->jointree = (FromExpr *) CkFlattenJoinAliases(query, (Node *) query->jointree);
-		find_nullable(level, (Node *) query->jointree);
-		add_items(graph, level, (Node *) query->jointree);
-		walk_join_tree(graph, level, (Node *) query->jointree, &sublinks);
-		walk_sublinks(query, &sublinks);
-	}
-	graph->depth--;
-	return level;
-}
-
 /* ---------------- anchors ---------------- */
 
 static bool
-add_anchor(Graph *graph, int column, Occurrence *occ, Node *expr, List *arms)
+add_anchor(CkGraph *graph, int column, CkOccurrence *occ, Node *expr, List *arms)
 {
 	Anchor	   *anchor;
 	ListCell   *lc;
@@ -847,7 +92,7 @@ add_anchor(Graph *graph, int column, Occurrence *occ, Node *expr, List *arms)
 
 /* Does the operator say that values are the same, as keys are compared? */
 static bool
-same_as_key(Equality *equality)
+same_as_key(CkEquality *equality)
 {
 	Oid			type = exprType(equality->from);
 
@@ -858,7 +103,7 @@ same_as_key(Equality *equality)
 
 /* What is equal to an anchor at the end of an edge is one at its start. */
 static void
-spread_anchors(Graph *graph)
+spread_anchors(CkGraph *graph)
 {
 	bool		more;
 
@@ -871,12 +116,12 @@ spread_anchors(Graph *graph)
 		more = false;
 		foreach(lc1, graph->edges)
 		{
-			Edge	   *edge = lfirst(lc1);
+			CkEdge	   *edge = lfirst(lc1);
 			List	   *anchors = list_copy(graph->anchors);
 
 			foreach(lc2, edge->equalities)
 			{
-				Equality   *equality = lfirst(lc2);
+				CkEquality   *equality = lfirst(lc2);
 
 				if (!same_as_key(equality))
 					continue;
@@ -894,18 +139,18 @@ spread_anchors(Graph *graph)
 }
 
 static void
-find_anchors(Graph *graph, Level *top, List *key)
+find_anchors(CkGraph *graph, CkLevel *top, List *key)
 {
 	ListCell   *lc;
 
 	foreach(lc, key)
 	{
-		List	   *traced = trace_column(top, lfirst_int(lc));
+		List	   *traced = ck_graph_trace(top, lfirst_int(lc));
 		ListCell   *lc2;
 
 		foreach(lc2, traced)
 		{
-			Traced	   *one = lfirst(lc2);
+			CkTraced	   *one = lfirst(lc2);
 
 			if (!one->occ->nullable)
 				add_anchor(graph, lfirst_int(lc), one->occ, one->expr, one->occ->arms);
@@ -919,14 +164,14 @@ find_anchors(Graph *graph, Level *top, List *key)
 /* How an occurrence is reached from another. */
 typedef struct Reached
 {
-	Occurrence *occ;
-	Edge	   *by;				/* the last edge; NULL: it is the start */
+	CkOccurrence *occ;
+	CkEdge	   *by;				/* the last edge; NULL: it is the start */
 	struct Reached *before;
 	int			depth;
 } Reached;
 
 static bool
-is_reached(List *reached, Occurrence *occ)
+is_reached(List *reached, CkOccurrence *occ)
 {
 	ListCell   *lc;
 
@@ -938,7 +183,7 @@ is_reached(List *reached, Occurrence *occ)
 
 /* All that edges lead to, the nearest first. */
 static List *
-reach(Graph *graph, Occurrence *start)
+reach(CkGraph *graph, CkOccurrence *start)
 {
 	Reached    *first = palloc0(sizeof(Reached));
 	List	   *reached = list_make1(first);
@@ -951,7 +196,7 @@ reach(Graph *graph, Occurrence *start)
 
 		foreach(lc, graph->edges)
 		{
-			Edge	   *edge = lfirst(lc);
+			CkEdge	   *edge = lfirst(lc);
 			Reached    *next;
 
 			if (edge->from != at->occ || is_reached(reached, edge->to))
@@ -969,7 +214,7 @@ reach(Graph *graph, Occurrence *start)
 
 /* The nearest anchor of a column; NULL if there is none. */
 static Anchor *
-nearest_anchor(Graph *graph, Occurrence *start, List *reached, int column, Reached **where)
+nearest_anchor(CkGraph *graph, CkOccurrence *start, List *reached, int column, Reached **where)
 {
 	ListCell   *lc1;
 	ListCell   *lc2;
@@ -983,7 +228,7 @@ nearest_anchor(Graph *graph, Occurrence *start, List *reached, int column, Reach
 			Anchor	   *anchor = lfirst(lc2);
 
 			if (anchor->column == column && anchor->occ == at->occ &&
-				within_arms(anchor->arms, start->arms))
+				ck_graph_within(anchor->arms, start->arms))
 			{
 				*where = at;
 				return anchor;
@@ -996,14 +241,14 @@ nearest_anchor(Graph *graph, Occurrence *start, List *reached, int column, Reach
 /* ---------------- statements ---------------- */
 
 static char *
-alias_of(Occurrence *occ, Occurrence *start)
+alias_of(CkOccurrence *occ, CkOccurrence *start)
 {
 	return occ == start ? pstrdup("d") : psprintf("r%d", occ->id);
 }
 
 /* With casts, since the value is to have the type that the expression has. */
 static char *
-expression_text(Node *expr, Occurrence *occ, Occurrence *start)
+expression_text(Node *expr, CkOccurrence *occ, CkOccurrence *start)
 {
 	return deparse_expression(expr, deparse_context_for(alias_of(occ, start), occ->relid),
 							  true, true);
@@ -1025,7 +270,7 @@ ck_denorm_operator_text(Oid opno)
 
 /* FROM the changed rows, joined along the way to each of `ends`. */
 static void
-append_from(StringInfo buf, List *ends, Occurrence *start)
+append_from(StringInfo buf, List *ends, CkOccurrence *start)
 {
 	List	   *steps = NIL;
 	ListCell   *lc;
@@ -1050,7 +295,7 @@ append_from(StringInfo buf, List *ends, Occurrence *start)
 						 alias_of(at->occ, start));
 		foreach(lc2, at->by->equalities)
 		{
-			Equality   *equality = lfirst(lc2);
+			CkEquality   *equality = lfirst(lc2);
 
 			appendStringInfo(buf, "%s%s %s %s",
 							 lc2 == list_head(at->by->equalities) ? "" : " AND ",
@@ -1063,7 +308,7 @@ append_from(StringInfo buf, List *ends, Occurrence *start)
 
 /* A number for the edge that is the same in all sessions. */
 static uint64
-edge_salt(Edge *edge)
+edge_salt(CkEdge *edge)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -1075,7 +320,7 @@ edge_salt(Edge *edge)
 					 edge->to->id, edge->to->relid);
 	foreach(lc, edge->equalities)
 	{
-		Equality   *equality = lfirst(lc);
+		CkEquality   *equality = lfirst(lc);
 
 		appendStringInfo(&buf, " %s %u %s",
 						 expression_text(equality->from, edge->from, NULL),
@@ -1091,10 +336,10 @@ edge_salt(Edge *edge)
  * the changed rows are; else of its start, at the end of the way there.
  */
 static CkDenormLock *
-make_lock(Edge *edge, bool entering, Reached *way, Occurrence *start, int round)
+make_lock(CkEdge *edge, bool entering, Reached *way, CkOccurrence *start, int round)
 {
 	CkDenormLock *lock = palloc0(sizeof(CkDenormLock));
-	Occurrence *side = entering ? edge->to : edge->from;
+	CkOccurrence *side = entering ? edge->to : edge->from;
 	StringInfoData buf;
 	ListCell   *lc;
 
@@ -1107,7 +352,7 @@ make_lock(Edge *edge, bool entering, Reached *way, Occurrence *start, int round)
 	appendStringInfoString(&buf, "SELECT");
 	foreach(lc, edge->equalities)
 	{
-		Equality   *equality = lfirst(lc);
+		CkEquality   *equality = lfirst(lc);
 		int			i = foreach_current_index(lc);
 		Oid			left;
 		Oid			right;
@@ -1133,14 +378,14 @@ compare_rounds(const ListCell *a, const ListCell *b)
 /* What one occurrence's changes lead to, before locks are known. */
 typedef struct Route
 {
-	Occurrence *occ;
+	CkOccurrence *occ;
 	List	   *anchors;		/* Anchor, one for each column of the key */
 	List	   *ends;			/* Reached, likewise */
 	List	   *columns;		/* int: columns that have an anchor */
 } Route;
 
 static Route *
-make_plan(Graph *graph, Occurrence *occ, List *key)
+make_plan(CkGraph *graph, CkOccurrence *occ, List *key)
 {
 	Route	   *route = palloc0(sizeof(Route));
 	List	   *reached = reach(graph, occ);
@@ -1254,7 +499,7 @@ rank_edges(List *plans)
 {
 	bool		more = true;
 
-	for (int pass = 0; more && pass < MAX_DEPTH; pass++)
+	for (int pass = 0; more && pass < MAX_RANKS; pass++)
 	{
 		ListCell   *lc;
 		ListCell   *lc2;
@@ -1301,7 +546,7 @@ plan_locks(Route *route, List *plans)
 	}
 	foreach(lc, entering)
 		locks = lappend(locks, make_lock(lfirst(lc), true, NULL, route->occ,
-										 -((Edge *) lfirst(lc))->rank));
+										 -((CkEdge *) lfirst(lc))->rank));
 	foreach(lc, plan_steps(route))
 	{
 		Reached    *at = lfirst(lc);
@@ -1361,8 +606,8 @@ CkDenormPaths *
 ck_denorm_paths(Query *query, List *key)
 {
 	CkDenormPaths *result = palloc0(sizeof(CkDenormPaths));
-	Graph		graph = {0};
-	Level	   *top = make_level(&graph, query, NULL, false, NIL);
+	CkGraph		graph = {0};
+	CkLevel	   *top = ck_graph_make(&graph, query);
 	List	   *plans = NIL;
 	ListCell   *lc;
 
@@ -1381,34 +626,6 @@ ck_denorm_paths(Query *query, List *key)
 		result->locks |= source->locks != NIL;
 	}
 	return result;
-}
-
-/* The tables that a query reads, through views as well, each once. */
-List *
-ck_denorm_relations(Query *query)
-{
-	Graph		graph = {0};
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	(void) make_level(&graph, query, NULL, false, NIL);
-	foreach(lc, graph.occurrences)
-		result = list_append_unique_oid(result, ((Occurrence *) lfirst(lc))->relid);
-	return result;
-}
-
-/* Can provably no column of the key be NULL? */
-bool
-ck_denorm_not_null(Query *query, List *key)
-{
-	Graph		graph = {0};
-	Level	   *top = make_level(&graph, query, NULL, false, NIL);
-	ListCell   *lc;
-
-	foreach(lc, key)
-		if (!never_null(trace_column(top, lfirst_int(lc))))
-			return false;
-	return true;
 }
 
 /*

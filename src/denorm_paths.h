@@ -44,10 +44,7 @@ typedef struct CkDenormPaths
 } CkDenormPaths;
 
 extern CkDenormPaths *ck_denorm_paths(Query *query, List *key);
-extern List *ck_denorm_relations(Query *query);
-extern bool ck_denorm_not_null(Query *query, List *key);
 extern bool ck_denorm_unique(Query *query, List *key);
-extern Query *ck_denorm_view_query(Oid relid);
 extern char *ck_denorm_operator_text(Oid opno);
 
 #endif							/* CK_DENORM_PATHS_H */
