@@ -593,7 +593,8 @@ COMMENT ON VIEW cachekit_entries IS
 
 CREATE FUNCTION cachekit_stat_queries(
 	OUT query text, OUT calls bigint, OUT hits bigint, OUT misses bigint,
-	OUT bypasses bigint, OUT fill_ms float8, OUT saved_ms float8, OUT bytes bigint)
+	OUT bypasses bigint, OUT fill_ms float8, OUT saved_ms float8, OUT bytes bigint,
+	OUT queryid bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'cachekit_stat_queries'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
@@ -748,10 +749,14 @@ WITH statements AS (
 ), comments (pattern) AS (
 	-- PostgreSQL 18 has statements begin behind them
 	VALUES ('^(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)+')
-), counters AS (
+), by_id AS (
+	SELECT queryid, sum(hits) AS hits, sum(misses) AS misses
+	FROM cachekit_stat_queries() WHERE queryid IS NOT NULL GROUP BY 1
+), by_text AS (
+	-- of sessions that computed no identifiers
 	SELECT rtrim(regexp_replace(query, pattern, ''), E' \t\r\n') AS text,
-		   sum(hits)::bigint AS hits, sum(misses)::bigint AS misses
-	FROM cachekit_stat_queries(), comments GROUP BY 1
+		   sum(hits) AS hits, sum(misses) AS misses
+	FROM cachekit_stat_queries(), comments WHERE queryid IS NULL GROUP BY 1
 )
 SELECT queryid, query, calls,
 	   round(mean_exec_ms::numeric, 3) AS mean_exec_ms,
@@ -771,9 +776,12 @@ SELECT queryid, query, calls,
 			|| format(CASE WHEN advice = 'ttl' THEN 'SELECT %s(%s, ttl => ''1 minute'');'
 					  ELSE 'SELECT %s(%s);' END, 'cache_rule_create'::regproc, queryid)
 	   END AS suggestion,
-	   c.hits, c.misses
+	   (CASE WHEN t.hits IS NULL THEN i.hits ELSE t.hits + coalesce(i.hits, 0) END)::bigint AS hits,
+	   (CASE WHEN t.misses IS NULL THEN i.misses ELSE t.misses + coalesce(i.misses, 0) END)::bigint
+	   AS misses
 FROM verdicts CROSS JOIN comments
-	 LEFT JOIN counters c ON c.text = regexp_replace(query, pattern, '')
+	 LEFT JOIN by_id i USING (queryid)
+	 LEFT JOIN by_text t ON t.text = regexp_replace(query, pattern, '')
 ORDER BY expected_saving_ms DESC;
 COMMENT ON VIEW cachekit_advice IS
 'what would be worth caching of the statements that pg_stat_statements knows';

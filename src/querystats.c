@@ -36,6 +36,7 @@ typedef struct CkSharedQueryStat
 {
 	pg_atomic_uint64 hash;		/* 0: free */
 	Oid			dbid;
+	pg_atomic_uint64 queryid;	/* 0: none was computed yet */
 	pg_atomic_uint64 counters[NUM_QUERY_COUNTERS];
 	char		text[CK_QUERY_TEXT_MAX + 4];
 } CkSharedQueryStat;
@@ -76,6 +77,7 @@ ck_querystats_init(void *ptr, Size size, Size budget)
 	for (uint32 i = 0; i < s->nslots; i++)
 	{
 		pg_atomic_init_u64(&s->slots[i].hash, 0);
+		pg_atomic_init_u64(&s->slots[i].queryid, 0);
 		for (int c = 0; c < NUM_QUERY_COUNTERS; c++)
 			pg_atomic_init_u64(&s->slots[i].counters[c], 0);
 	}
@@ -130,11 +132,12 @@ claim_slot(uint64 hash)
 }
 
 /*
- * The slot of a text, given its hash and the slot where it was last.  Claims
- * one if need be.  CK_NO_QUERY_SLOT without memory.
+ * The slot of a text, given its hash, PostgreSQL's identifier of the query (0:
+ * not computed) and the slot where it was last.  Claims one if need be.
+ * CK_NO_QUERY_SLOT without memory.
  */
 uint32
-ck_querystats_slot(const char *text, uint64 hash, uint32 hint)
+ck_querystats_slot(const char *text, uint64 hash, uint64 queryid, uint32 hint)
 {
 	uint32		i;
 	int			len;
@@ -145,7 +148,11 @@ ck_querystats_slot(const char *text, uint64 hash, uint32 hint)
 		return hint;
 	i = find_slot(hash);
 	if (i != CK_NO_QUERY_SLOT)
+	{
+		if (queryid != 0)
+			pg_atomic_write_u64(&shared->slots[i].queryid, queryid);
 		return i;
+	}
 
 	len = pg_mbcliplen(text, strlen(text), CK_QUERY_TEXT_MAX);
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
@@ -158,6 +165,7 @@ ck_querystats_slot(const char *text, uint64 hash, uint32 hint)
 		slot = &shared->slots[i];
 		clear_slot(slot);
 		slot->dbid = MyDatabaseId;
+		pg_atomic_write_u64(&slot->queryid, queryid);
 		memcpy(slot->text, text, len);
 		strcpy(slot->text + len, text[len] == '\0' ? "" : "...");
 		pg_write_barrier();
@@ -214,6 +222,7 @@ ck_querystats_read(uint32 i, Oid dbid, CkQueryStat *out)
 	ours = pg_atomic_read_u64(&slot->hash) != 0 && slot->dbid == dbid;
 	if (ours)
 	{
+		out->queryid = pg_atomic_read_u64(&slot->queryid);
 		out->hits = pg_atomic_read_u64(&slot->counters[HITS]);
 		out->misses = pg_atomic_read_u64(&slot->counters[MISSES]);
 		out->bypasses = pg_atomic_read_u64(&slot->counters[BYPASSES]);

@@ -14,6 +14,7 @@
 /* A copy of one text's statistics. */
 typedef struct CkQueryStat
 {
+	uint64		queryid;		/* PostgreSQL's; 0: none was computed */
 	uint64		hits;
 	uint64		misses;
 	uint64		bypasses;
@@ -28,7 +29,8 @@ extern void ck_querystats_init(void *ptr, Size size, Size budget);
 extern void ck_querystats_attach(void *ptr, Size size);
 
 extern uint64 ck_querystats_hash(const char *text);
-extern uint32 ck_querystats_slot(const char *text, uint64 hash, uint32 hint);
+extern uint32 ck_querystats_slot(const char *text, uint64 hash, uint64 queryid,
+								 uint32 hint);
 extern void ck_querystats_hit(uint32 slot, uint32 saved_us);
 extern void ck_querystats_fill(uint32 slot, uint32 fill_us, Size bytes);
 extern void ck_querystats_bypass(uint32 slot);

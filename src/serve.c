@@ -239,6 +239,7 @@ stats_slot(CkQuery *query)
 		query->stats_slot = CK_NO_QUERY_SLOT;
 	}
 	query->stats_slot = ck_querystats_slot(query->text, query->stats_hash,
+										   ck_query_tree(query)->queryId,
 										   query->stats_slot);
 	return query->stats_slot;
 }

@@ -97,8 +97,8 @@ cachekit_cache_reset_stats(PG_FUNCTION_ARGS)
 static void
 put_query(ReturnSetInfo *info, const CkQueryStat *stat)
 {
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	Datum		values[9];
+	bool		nulls[9] = {false};
 
 	values[0] = CStringGetTextDatum(stat->text);
 	values[1] = Int64GetDatum(stat->hits + stat->misses + stat->bypasses);
@@ -108,10 +108,12 @@ put_query(ReturnSetInfo *info, const CkQueryStat *stat)
 	values[5] = Float8GetDatum(stat->fill_us / 1000.0);
 	values[6] = Float8GetDatum(stat->saved_us / 1000.0);
 	values[7] = Int64GetDatum(stat->bytes);
+	values[8] = Int64GetDatum((int64) stat->queryid);
+	nulls[8] = stat->queryid == 0;
 	tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 }
 
-/* (query, calls, hits, misses, bypasses, fill_time, time_saved, bytes) */
+/* (query, calls, hits, misses, bypasses, fill_ms, saved_ms, bytes, queryid) */
 Datum
 cachekit_stat_queries(PG_FUNCTION_ARGS)
 {

@@ -313,6 +313,15 @@ sub effects
 	is($node->safe_psql('postgres',
 			q{SELECT hits + misses, misses > 0 FROM cachekit_advice WHERE query LIKE '%max(id), min(id)%'}),
 		'3|t', 'advice knows how often the cache answered');
+	$session->query_safe("/*+ cachekit */ SELECT max(name) FROM users WHERE id < $_") for 5, 6, 5;
+	is(advice($node, '%select max(name) from users where id < $1', 'hits', 'misses'), '1|2',
+		'whatever the constants were');
+	$session->query_safe(q{SET compute_query_id = off});
+	$session->query_safe(q{/*+ cachekit */ SELECT min(name) FROM users}) for 1 .. 2;
+	$session->query_safe(q{RESET compute_query_id});
+	$session->query_safe(q{SELECT min(name) FROM users});
+	is(advice($node, 'select min(name) from users', 'hits', 'misses'), '1|1',
+		'by text, where no identifiers are computed');
 	is(counted($node, $session, "$q; $q"), "3\n3, 1", 'tracked');
 	$node->safe_psql('postgres', $add);
 	is(counted($node, $session, "$q; $q"), "4\n4, 1", 'and exact');
