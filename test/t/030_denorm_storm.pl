@@ -112,9 +112,23 @@ is($node->safe_psql('postgres', q{SELECT sum(pending), sum(set_aside) FROM cache
 	'0|0', 'nothing is left in the queue');
 sound($node, 'afterwards');
 
-# Without a part of it, the same storm leaves wrong rows.
+# Without a part of it, the same storm leaves wrong rows.  For edges, whose race
+# is too rare in it: lines change while their orders move to other customers.
+$node->safe_psql('postgres', q{
+	INSERT INTO c SELECT i, 'c' || i, i % 3 FROM generate_series(1, 8) i ON CONFLICT DO NOTHING;
+	INSERT INTO o SELECT i, i, i FROM generate_series(1, 4) i ON CONFLICT DO NOTHING;
+	INSERT INTO l SELECT i, i, i FROM generate_series(1, 4) i
+	  ON CONFLICT (id) DO UPDATE SET o = excluded.o});
+add_script($node, 'edges', 'line', '
+\set d random(1, 4)
+UPDATE l SET q = q + 1 WHERE id = :d;');
+add_script($node, 'edges', 'order', '
+\set a random(1, 8)
+\set b random(1, 4)
+UPDATE o SET c = :a WHERE id = :b;');
+
 my %controls = (
-	denorm_edges => { 'READ COMMITTED' => 6 },
+	denorm_edges => { edges => 6 },
 	denorm_keys => { 'READ COMMITTED' => 6 },
 	denorm_past => { 'READ COMMITTED' => 2 },
 	denorm_snapshot => { 'REPEATABLE READ' => 6 });
@@ -129,7 +143,9 @@ for my $fault (sort keys %controls)
 		storm($node, 4, %{ $controls{$fault} });
 		delete local $ENV{PGOPTIONS};
 		$found = wrong($node);
-		last if $found ne '';
+		next if $found eq '';
+		note "$fault: found by storm $try";
+		last;
 	}
 	isnt($found, '', "the storm finds out $fault");
 	$node->safe_psql('postgres', q{SELECT denorm_refresh(target) FROM cachekit_denorm});
