@@ -33,8 +33,15 @@ server() {
 }
 
 on() { export PGHOST=$dir/$1; }
-start() { taskset -c 0 "$(pg_config --bindir)/pg_ctl" -D "$dir/$1" -l "$dir/$1.log" -w -s restart ||
-  cat "$dir/$1.log" >&2; }
+# start NAME: anew, if it runs
+start() {
+  local ctl
+
+  ctl="$(pg_config --bindir)/pg_ctl"
+  [ ! -f "$dir/$1/postmaster.pid" ] || "$ctl" -D "$dir/$1" -m fast -w -s stop
+  taskset -c 0 "$ctl" -D "$dir/$1" -l "$dir/$1.log" -w -s start ||
+    { cat "$dir/$1.log" >&2; return 1; }
+}
 stop_servers() {
   local file
 

@@ -15,7 +15,7 @@ trap 'stop_servers; rm -rf "$dir"' EXIT
 
 sql() { psql -qXAt -v ON_ERROR_STOP=1 "$@"; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-row() { printf '| %-58s | %-22s | %-10s |\n' "$1" "$2" "$3"; }
+row() { printf '| %-66s | %-18s | %-16s |\n' "$1" "$2" "$3"; }
 calc() { awk "BEGIN { printf \"%.3f\", $1 }"; }
 
 # milliseconds FILE: how long psql takes for a script, by the server's own clock
@@ -207,6 +207,7 @@ SQL
 }
 
 . "$(dirname "$0")/transparent.sh"
+. "$(dirname "$0")/others.sh"
 . "$(dirname "$0")/keys.sh"
 . "$(dirname "$0")/denorm.sh"
 
