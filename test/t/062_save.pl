@@ -359,6 +359,17 @@ rmdir file() . '.tmp';
 start();
 answer_is($node, $sum, undef, 'unwritable');
 
+# The disk is full.
+fill();
+symlink('/dev/full', file() . '.tmp') or die "symlink: $!";
+$node->stop;
+like(logged(), qr/could not save the cache in file "cachekit.saved": No space left on device/,
+	'disk full: said');
+ok(!-e file() && !-l file() . '.tmp', 'disk full: no file, nor a part of one');
+start();
+is(sql(q{SELECT sum(loaded) FROM cachekit_stats}), 0, 'disk full: nothing is loaded');
+answer_is($node, $sum, undef, 'disk full');
+
 # ---------------- settings ----------------
 
 fill();
