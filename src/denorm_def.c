@@ -638,9 +638,7 @@ at_end(void)
 }
 
 static const CkXactHooks xact_hooks = {
-	.commit = at_end,
-	.abort = at_end,
-	.prepare = at_end
+	.end = at_end
 };
 
 static void

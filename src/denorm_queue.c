@@ -420,15 +420,13 @@ at_commit(void)
 {
 	if (queued)
 		ck_worker_call(MyDatabaseId);
-	at_end();
 }
 
 static const CkXactHooks hooks = {
 	.pre_commit = at_pre_commit,
-	.commit = at_commit,
-	.abort = at_end,
 	.pre_prepare = at_pre_commit,
-	.prepare = at_end
+	.commit = at_commit,
+	.end = at_end
 };
 
 /* ---------------- emptying the queue ---------------- */

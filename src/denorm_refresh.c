@@ -137,9 +137,7 @@ lock_keys(CkDenorm *denorm, CkDenormKeys *keys)
 /* ---------------- progress ---------------- */
 
 static const CkXactHooks progress_hooks = {
-	.commit = ck_progress_end,
-	.abort = ck_progress_end,
-	.prepare = ck_progress_end
+	.end = ck_progress_end
 };
 
 /* Show a long operation until ck_progress_end(), or an error. */

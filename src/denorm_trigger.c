@@ -114,9 +114,7 @@ at_sub_abort(int nest)
 }
 
 static const CkXactHooks xact_hooks = {
-	.commit = at_end,
-	.abort = at_end,
-	.prepare = at_end,
+	.end = at_end,
 	.sub_commit = at_sub_commit,
 	.sub_abort = at_sub_abort
 };

@@ -76,9 +76,7 @@ at_sub_abort(int nest)
 }
 
 static const CkXactHooks hooks = {
-	.commit = at_end,
-	.abort = at_end,
-	.prepare = at_end,
+	.end = at_end,
 	.sub_abort = at_sub_abort
 };
 

@@ -502,9 +502,7 @@ at_xact_end(void)
 }
 
 static const CkXactHooks xact_hooks = {
-	.commit = at_xact_end,
-	.abort = at_xact_end,
-	.prepare = at_xact_end
+	.end = at_xact_end
 };
 
 static void

@@ -257,16 +257,8 @@ at_end(void)
 	collected = NULL;
 }
 
-static void
-at_commit(void)
-{
-	look_for_late_changes();
-	at_end();
-}
-
 const CkXactHooks ck_written_hooks = {
 	.pre_register = ck_written_collect,
-	.commit = at_commit,
-	.prepare = at_end,
-	.abort = at_end
+	.commit = look_for_late_changes,
+	.end = at_end
 };

@@ -55,6 +55,14 @@ static int	nhooks = 0;
 static int	npermanent = 0;
 static const CkXactHooks *hooks[MAX_HOOKS];
 
+#define CALL_HOOKS(callback, ...) \
+	do \
+	{ \
+		for (int i = 0; i < nhooks; i++) \
+			if (hooks[i]->callback) \
+				hooks[i]->callback(__VA_ARGS__); \
+	} while (0)
+
 /* Take part in this transaction's end.  Once or more often is the same. */
 void
 ck_xact_join(const CkXactHooks *h)
@@ -74,10 +82,15 @@ ck_xact_join_all(const CkXactHooks *h)
 	npermanent = nhooks;
 }
 
+static void
+end_all(void)
+{
+	CALL_HOOKS(end);
+	nhooks = npermanent;
+}
+
 static const CkXactHooks hits_hooks = {
-	.commit = ck_table_flush_hits,
-	.abort = ck_table_flush_hits,
-	.prepare = ck_table_flush_hits
+	.end = ck_table_flush_hits
 };
 
 /* ck_table_note_hit(), which the item is told by this transaction's end. */
@@ -230,9 +243,7 @@ register_all(void)
 {
 	FullTransactionId xid;
 
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->pre_register)
-			hooks[i]->pre_register();
+	CALL_HOOKS(pre_register);
 	past_pre_commit = true;
 	if (nmarks == 0 && !lost)
 		return;
@@ -276,18 +287,14 @@ unregister_all(void)
 static void
 at_pre_commit(void)
 {
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->pre_commit)
-			hooks[i]->pre_commit();
+	CALL_HOOKS(pre_commit);
 	register_all();
 }
 
 static void
 at_pre_prepare(void)
 {
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->pre_prepare)
-			hooks[i]->pre_prepare();
+	CALL_HOOKS(pre_prepare);
 	register_all();
 }
 
@@ -295,30 +302,23 @@ static void
 at_commit(void)
 {
 	record_all();
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->commit)
-			hooks[i]->commit();
-	nhooks = npermanent;
+	CALL_HOOKS(commit);
+	end_all();
 }
 
 static void
 at_abort(void)
 {
 	unregister_all();
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->abort)
-			hooks[i]->abort();
-	nhooks = npermanent;
+	CALL_HOOKS(abort);
+	end_all();
 }
 
 static void
 at_prepare(void)
 {
 	forget_all();				/* stays registered: see the banner */
-	for (int i = 0; i < nhooks; i++)
-		if (hooks[i]->prepare)
-			hooks[i]->prepare();
-	nhooks = npermanent;
+	end_all();
 }
 
 static void
@@ -377,16 +377,12 @@ subxact_cb(SubXactEvent event, SubTransactionId mySubid,
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
 		end_marks(nest, true);
-		for (int i = 0; i < nhooks; i++)
-			if (hooks[i]->sub_commit)
-				hooks[i]->sub_commit(nest);
+		CALL_HOOKS(sub_commit, nest);
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		end_marks(nest, false);
-		for (int i = 0; i < nhooks; i++)
-			if (hooks[i]->sub_abort)
-				hooks[i]->sub_abort(nest);
+		CALL_HOOKS(sub_abort, nest);
 	}
 }
 

@@ -12,22 +12,24 @@
 
 /*
  * Work of other modules at the end of (sub)transactions.  A module joins a
- * transaction when it has something to do at its end, and has left it when
- * that is over; what changes the tracking of all writes joins once and for all
- * of them, when the library is loaded.  pre_commit and pre_prepare come first, may write, and may raise;
- * pre_register runs before the marks are registered, after both, and may raise.
- * The others must not.  commit runs after this transaction's writes are
- * recorded in the cells; prepare when the transaction is no longer ours.  nest
- * is the level of the subtransaction that ends (2 is the first).
+ * transaction when it has something to do at its end, and has left it when it
+ * is over.  written.c, which is to look at what others do, joins all of them.
+ *
+ * pre_commit and pre_prepare come first, may write, and may raise; pre_register
+ * runs before the marks are registered, after both, and may raise.  The others
+ * must not.  commit runs after this transaction's writes are recorded in the
+ * cells, end after commit and abort, and when the transaction is prepared and
+ * no longer ours.  nest is the level of the subtransaction that ends (2 is the
+ * first).
  */
 typedef struct CkXactHooks
 {
+	void		(*pre_commit) (void);
+	void		(*pre_prepare) (void);
 	void		(*pre_register) (void);
 	void		(*commit) (void);
 	void		(*abort) (void);
-	void		(*pre_commit) (void);
-	void		(*pre_prepare) (void);
-	void		(*prepare) (void);
+	void		(*end) (void);
 	void		(*sub_commit) (int nest);
 	void		(*sub_abort) (int nest);
 } CkXactHooks;
