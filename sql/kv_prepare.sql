@@ -52,3 +52,28 @@ SELECT cache_exists('k');
 COMMIT PREPARED 'kv';
 SELECT cache_exists('k');
 SELECT cache_clear() > 0 AS cleared;
+
+-- nor what the maintenance of denormalized tables writes while it is prepared
+CREATE TABLE source (g int, v int);
+SELECT denorm_create('target', 'SELECT g, sum(v) AS s FROM source GROUP BY g', '{g}', 'deferred');
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM public.cache_set('noted ' || NEW.g, 'v'::text);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER note BEFORE INSERT OR UPDATE ON target FOR EACH ROW EXECUTE FUNCTION note();
+BEGIN;
+INSERT INTO source VALUES (1, 1);
+PREPARE TRANSACTION 'kv';
+BEGIN;
+SAVEPOINT s;
+SELECT cache_set('k', 'v');
+ROLLBACK TO s;
+INSERT INTO source VALUES (2, 1);
+PREPARE TRANSACTION 'kv';
+SELECT cache_set('k', 'v'), cache_exists('noted 1'), cache_exists('noted 2');
+INSERT INTO source VALUES (3, 1);
+SELECT cache_exists('noted 3'), cache_clear() > 0 AS cleared;
+SELECT denorm_drop('target');
+DROP TABLE source;
+DROP FUNCTION note CASCADE;

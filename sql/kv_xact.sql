@@ -183,3 +183,23 @@ SELECT cache_set('n', 'immediate'), cache_get('n');
 ROLLBACK;
 SELECT cache_get('n');
 SELECT cache_clear() > 0 AS cleared;
+
+-- what a savepoint has undone leaves nothing to the next transaction
+BEGIN;
+SAVEPOINT s;
+SELECT count(cache_set('undone' || i, 'v'::text)) FROM generate_series(1, 200) i;
+ROLLBACK TO s;
+COMMIT;
+BEGIN;
+SELECT count(cache_set('n' || i, 'v' || i)) FROM generate_series(1, 12) i;
+SELECT count(*) FROM (SELECT repeat('x', 10) || i FROM generate_series(1, 10000) i ORDER BY 1) x;
+SELECT i FROM generate_series(1, 12) i WHERE cache_get('n' || i) IS DISTINCT FROM 'v' || i;
+COMMIT;
+SELECT i FROM generate_series(1, 12) i WHERE cache_get('n' || i) IS DISTINCT FROM 'v' || i;
+DO $$
+BEGIN
+	PERFORM cache_set('undone', 1), 1 / 0;
+EXCEPTION WHEN division_by_zero THEN NULL;
+END $$;
+SELECT cache_set('done', 1), cache_get('undone', NULL::int);
+SELECT cache_get('done', NULL::int), cache_clear() > 0 AS cleared;

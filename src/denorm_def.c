@@ -647,7 +647,7 @@ discard(DenormEntry *entry)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	obsolete = lappend(obsolete, entry->denorm);
-	ck_xact_join(&xact_hooks);
+	(void) ck_xact_join(&xact_hooks);
 	MemoryContextSwitchTo(old);
 	(void) hash_search(denorms, &entry->target, HASH_REMOVE, NULL);
 }

@@ -122,7 +122,7 @@ pending_for(CkDenorm *denorm)
 	result->keys = ck_denorm_keys_make(denorm->nscope, denorm->scope,
 									   TopTransactionContext);
 	pending = lappend(pending, result);
-	ck_xact_join(&hooks);
+	(void) ck_xact_join(&hooks);
 	MemoryContextSwitchTo(old);
 	return result;
 }
@@ -248,7 +248,7 @@ add_to_queue(CkDenorm *denorm, CkDenormKeys *keys)
 	}
 	table_close(rel, RowExclusiveLock);
 	queued = true;
-	ck_xact_join(&hooks);
+	(void) ck_xact_join(&hooks);
 }
 
 /* May so many pages have more rows than the queue may? */

@@ -144,7 +144,7 @@ static const CkXactHooks progress_hooks = {
 void
 ck_denorm_progress(CkDenorm *denorm, CkPhase phase, int64 total)
 {
-	ck_xact_join(&progress_hooks);
+	(void) ck_xact_join(&progress_hooks);
 	ck_progress_start(denorm->target, phase, total);
 }
 

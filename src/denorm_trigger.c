@@ -125,7 +125,8 @@ statement_begins(Oid relid)
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Statement  *statement = palloc(sizeof(Statement));
 
-	ck_xact_join(&xact_hooks);
+	if (ck_xact_join(&xact_hooks))
+		Assert(statements == NIL);
 	statement->relid = relid;
 	statement->cid = GetCurrentCommandId(false);
 	statement->nest = GetCurrentTransactionNestLevel();

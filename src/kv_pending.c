@@ -249,6 +249,9 @@ note(const CkKey *key, CkOpKind kind, TimestampTz expires_at, CkItem *item,
 	CkOp	   *old = find(key);
 	CkOp		op = {.key = *key,.kind = kind,.nest = nest};
 
+	/* first of all, as reserve() leaves something behind */
+	if (ck_xact_join(&hooks))
+		Assert(ops == NULL && ck_kv_npending == 0 && clear_seq == 0);
 	op.touched = (kind == CK_OP_TOUCH);
 	op.expires_at = expires_at;
 	op.item = item;
@@ -262,7 +265,6 @@ note(const CkKey *key, CkOpKind kind, TimestampTz expires_at, CkItem *item,
 								 key->data, key->len);
 		old = NULL;
 	}
-	ck_xact_join(&hooks);
 	op.seq = next_seq++;
 	if (item)
 	{
@@ -525,7 +527,6 @@ at_commit(void)
 		else
 			drop_item(&ops[i]);
 	}
-	forget_all();
 }
 
 /*
@@ -594,8 +595,9 @@ ck_kv_pending_settle(const CkKey *key)
  * Ends of transactions: see xact.h for when they are called
  */
 
+/* Also if nothing is pending: the stack's memory may be there, and goes. */
 static void
-at_abort(void)
+at_end(void)
 {
 	for (int i = 0; i < ck_kv_npending; i++)
 		drop_item(&ops[i]);
@@ -604,7 +606,7 @@ at_abort(void)
 
 /* A pending set is memory of this backend, and would not survive it. */
 static void
-at_pre_prepare(void)
+may_prepare(void)
 {
 	for (int i = 0; i < ck_kv_npending; i++)
 		if (ops[i].kind != CK_OP_NONE)
@@ -660,8 +662,8 @@ at_sub_abort(int nest)
 
 static const CkXactHooks hooks = {
 	.commit = at_commit,
-	.abort = at_abort,
-	.pre_prepare = at_pre_prepare,
+	.may_prepare = may_prepare,
+	.end = at_end,
 	.sub_commit = at_sub_commit,
 	.sub_abort = at_sub_abort
 };

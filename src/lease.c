@@ -153,7 +153,8 @@ wait_for_turn(const LOCKTAG *tag)
 static void
 note_lease(ResourceOwner owner)
 {
-	ck_xact_join(&hooks);
+	if (ck_xact_join(&hooks))
+		Assert(leases_held == 0);
 	leases_held++;
 	lease_nest = GetCurrentTransactionNestLevel();
 	lease_owner = owner;

@@ -510,9 +510,10 @@ use_query(CkQuery *query)
 {
 	if (!query->dead && query->link.prev != &queries.head)
 		dlist_move_head(&queries, &query->link);
+	if (ck_xact_join(&xact_hooks))
+		Assert(nopen == 0);
 	query->users++;
 	nopen++;
-	ck_xact_join(&xact_hooks);
 }
 
 /*

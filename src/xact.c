@@ -63,22 +63,26 @@ static const CkXactHooks *hooks[MAX_HOOKS];
 				hooks[i]->callback(__VA_ARGS__); \
 	} while (0)
 
-/* Take part in this transaction's end.  Once or more often is the same. */
-void
+/*
+ * Take part in this transaction's end.  Once or more often is the same.  true:
+ * it is the first time, so what the module keeps for the end is empty.
+ */
+bool
 ck_xact_join(const CkXactHooks *h)
 {
 	for (int i = 0; i < nhooks; i++)
 		if (hooks[i] == h)
-			return;
+			return false;
 	Assert(nhooks < MAX_HOOKS);
 	hooks[nhooks++] = h;
+	return true;
 }
 
 /* Take part in the end of every transaction of this backend. */
 void
 ck_xact_join_all(const CkXactHooks *h)
 {
-	ck_xact_join(h);
+	(void) ck_xact_join(h);
 	npermanent = nhooks;
 }
 
@@ -97,7 +101,7 @@ static const CkXactHooks hits_hooks = {
 void
 ck_xact_note_hit(const CkKey *key, CkItem *item, uint32 id)
 {
-	ck_xact_join(&hits_hooks);
+	(void) ck_xact_join(&hits_hooks);
 	ck_table_note_hit(key, item, id);
 }
 
@@ -295,6 +299,7 @@ static void
 at_pre_prepare(void)
 {
 	CALL_HOOKS(pre_prepare);
+	CALL_HOOKS(may_prepare);
 	register_all();
 }
 

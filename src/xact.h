@@ -15,7 +15,8 @@
  * transaction when it has something to do at its end, and has left it when it
  * is over.  written.c, which is to look at what others do, joins all of them.
  *
- * pre_commit and pre_prepare come first, may write, and may raise; pre_register
+ * pre_commit and pre_prepare come first, may write, and may raise; may_prepare
+ * follows when nobody writes any more, and may refuse by raising; pre_register
  * runs before the marks are registered, after both, and may raise.  The others
  * must not.  commit runs after this transaction's writes are recorded in the
  * cells, end after commit and abort, and when the transaction is prepared and
@@ -26,6 +27,7 @@ typedef struct CkXactHooks
 {
 	void		(*pre_commit) (void);
 	void		(*pre_prepare) (void);
+	void		(*may_prepare) (void);
 	void		(*pre_register) (void);
 	void		(*commit) (void);
 	void		(*abort) (void);
@@ -35,7 +37,7 @@ typedef struct CkXactHooks
 } CkXactHooks;
 
 extern void ck_xact_init(void);
-extern void ck_xact_join(const CkXactHooks *hooks);
+extern bool ck_xact_join(const CkXactHooks *hooks);
 extern void ck_xact_join_all(const CkXactHooks *hooks);
 
 extern void ck_xact_note_hit(const CkKey *key, CkItem *item, uint32 id);
