@@ -9,8 +9,6 @@
 #define CK_DENORM_QUEUE_H
 
 #include "denorm_def.h"
-#include "xact.h"
-
 
 extern void ck_denorm_note_keys(CkDenorm *denorm, CkDenormKeys *keys);
 extern void ck_denorm_note_all(CkDenorm *denorm);

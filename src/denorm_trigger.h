@@ -9,8 +9,6 @@
 #define CK_DENORM_TRIGGER_H
 
 #include "denorm_def.h"
-#include "xact.h"
-
 
 extern void ck_denorm_attach(CkDenorm *denorm);
 extern void ck_denorm_detach(Oid relid);

@@ -93,15 +93,14 @@ ck_fromscan_init(void)
 
 /* ---------------- planning ---------------- */
 
-/* The call of cached_query() that is all of the entry; or NULL. */
+/* The call of cached_query() that is all of a function in FROM; or NULL. */
 static FuncExpr *
 lone_call(RangeTblEntry *rte)
 {
 	FuncExpr   *call;
 	char	   *name;
 
-	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality ||
-		list_length(rte->functions) != 1)
+	if (rte->funcordinality || list_length(rte->functions) != 1)
 		return NULL;
 	call = (FuncExpr *) linitial_node(RangeTblFunction, rte->functions)->funcexpr;
 	if (!IsA(call, FuncExpr) || !call->funcretset ||

@@ -13,8 +13,6 @@
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 
-#include "xact.h"
-
 #define CK_KEY_TRIGGER_NAME "zz_cachekit_keys"	/* fires last: see keys.c */
 
 /* A key as an argument of a row trigger names it. */

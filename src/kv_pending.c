@@ -516,8 +516,6 @@ publish_clear(void)
 static void
 at_commit(void)
 {
-	if (ck_kv_npending == 0)
-		return;
 	if (clear_seq != 0)
 		publish_clear();
 	for (int i = 0; i < ck_kv_npending; i++)

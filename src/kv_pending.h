@@ -9,7 +9,6 @@
 #define CK_KV_PENDING_H
 
 #include "table.h"
-#include "xact.h"
 
 /* What this transaction sees of a key. */
 typedef enum CkKvSight

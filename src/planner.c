@@ -188,8 +188,6 @@ is_wanted(Planning *planning)
 	const CkRule *rule;
 	CkWish	   *wish = &planning->wish;
 
-	if (ck_guc_mode == CK_MODE_OFF)
-		return false;
 	if (strstr(planning->text, "/*+") != NULL &&
 		ck_hint_find(planning->statement, planning->len,
 					 planning->text != debug_query_string, &hint))
@@ -474,7 +472,7 @@ plan_query(Planning *planning)
 	return plan_cached(planning);
 }
 
-/* The hook. */
+/* The hook, but in mode off: see hooks.c.  next is called after us. */
 PlannedStmt *
 ck_planner(Query *parse, const char *text, int cursor_options, ParamListInfo params,
 		   planner_hook_type next)

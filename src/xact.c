@@ -315,7 +315,6 @@ static void
 at_abort(void)
 {
 	unregister_all();
-	CALL_HOOKS(abort);
 	end_all();
 }
 

@@ -30,7 +30,6 @@ typedef struct CkXactHooks
 	void		(*may_prepare) (void);
 	void		(*pre_register) (void);
 	void		(*commit) (void);
-	void		(*abort) (void);
 	void		(*end) (void);
 	void		(*sub_commit) (int nest);
 	void		(*sub_abort) (int nest);
